@@ -1,0 +1,32 @@
+# `make help` lists the targets. Each sets up the environment first, which
+# takes minutes once and no time afterwards.
+VENV ?= .venv
+PY := $(VENV)/bin/python
+export VENV
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo lint format test
+
+help:  ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup:  ## Set up the environment in .venv (VENV=DIR for another place)
+	@tools/setup_env.sh
+
+demo: setup  ## Train on real digits with and without pruning and compare
+	$(PY) tools/prepare_mnist.py
+	$(PY) tools/compare.py configs/demo/resnet_mnist.py \
+		--prune infobatch seta random --work-dir work_dirs/demo
+
+lint: setup  ## Check style, formatting, spelling and types
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m codespell_lib
+	$(PY) -m mypy
+
+format: setup  ## Repair what the linters can repair by themselves
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+test: lint  ## Run the linters and all tests
+	$(PY) -m pytest

@@ -1,0 +1,129 @@
+"""What has to be set in MMEngine's loops, schedulers and optimizers.
+
+MMEngine fixes the length of a run when it is built. Private attributes are
+used where it offers no other way; tests fail when one goes away.
+"""
+
+from typing import Any, Callable, Iterator, List
+
+from mmengine.hooks import CheckpointHook, ParamSchedulerHook
+from mmengine.optim import OptimWrapperDict
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+from torch.utils.data import DataLoader
+
+
+def is_epoch_based(loop: Any) -> bool:
+    """Whether a training loop has epochs.
+
+    Raises:
+        TypeError: If it is neither epoch- nor iteration-based.
+    """
+    if isinstance(loop, EpochBasedTrainLoop):
+        return True
+    if isinstance(loop, IterBasedTrainLoop):
+        return False
+    raise TypeError(
+        '`train_cfg.type` should be an EpochBasedTrainLoop or an '
+        f'IterBasedTrainLoop with BLSHook, but got {type(loop).__name__}.'
+    )
+
+
+def set_max_iters(runner: Any, max_iters: int) -> None:
+    """Correct the number of iterations that a run is expected to have.
+
+    The loop, the ETA, the last checkpoint and the last step of gradient
+    accumulation depend on it.
+
+    Args:
+        runner (Runner): The runner in training.
+        max_iters (int): Iterations from the start of training to its end.
+    """
+    runner.train_loop._max_iters = max_iters  # noqa: SLF001  no setter
+    runner.message_hub.update_info('max_iters', max_iters)
+    wrapper = runner.optim_wrapper
+    wrappers: List[Any] = [wrapper]
+    if isinstance(wrapper, OptimWrapperDict):
+        wrappers = list(wrapper.values())
+    for each in wrappers:
+        # `initialize_count_status` would also reset the count so far.
+        counts = getattr(each, '_accumulative_counts', 1)
+        each._max_counts = max_iters  # noqa: SLF001
+        each._remainder_counts = max_iters % counts  # noqa: SLF001
+
+
+def step_schedulers(runner: Any, times: int) -> None:
+    """Step the iteration-based schedulers beyond their step an iteration.
+
+    All of them in turn, as often as needed: stepping each ``times`` times
+    is another schedule where two of them overlap.
+
+    Args:
+        runner (Runner): The runner in training.
+        times (int): Number of steps.
+    """
+    hooks = [h for h in runner.hooks if isinstance(h, ParamSchedulerHook)]
+    for _ in range(times):
+        for hook in hooks:
+            hook.after_train_iter(runner, batch_idx=runner.iter)
+
+
+def saves_now(runner: Any) -> bool:
+    """Whether a checkpoint will be saved after this iteration."""
+    return any(
+        hook.every_n_train_iters(runner, hook.interval, hook.save_begin)
+        or (hook.save_last and hook.is_last_train_iter(runner))
+        for hook in runner.hooks
+        if isinstance(hook, CheckpointHook) and not hook.by_epoch
+    )
+
+
+class PassIterator:
+    """Batches of one pass after the other, for an iteration-based loop.
+
+    It takes the place of MMEngine's infinite iterator, which sleeps two
+    seconds at the end of a pass, and which on resume loads all batches that
+    were trained on before.
+
+    Args:
+        loader (DataLoader): The training DataLoader.
+        begin_pass (callable): Called before each pass.
+    """
+
+    def __init__(
+        self, loader: DataLoader, begin_pass: Callable[[], None]
+    ) -> None:
+        self._loader = loader
+        self._begin_pass = begin_pass
+        self._batches: Iterator[Any] = iter(())
+        self._ignored = 0
+
+    @classmethod
+    def install(cls, loop: Any, begin_pass: Callable[[], None]) -> None:
+        """Let a loop draw its batches from here.
+
+        Args:
+            loop (IterBasedTrainLoop): The loop, before it runs.
+            begin_pass (callable): Called before each pass.
+        """
+        iterator = cls(loop.dataloader, begin_pass)
+        if not hasattr(loop.dataloader_iterator, 'skip_iter'):
+            # mmengine 0.10.7 skips by drawing as many batches.
+            iterator._ignored = loop.iter
+        loop.dataloader_iterator = iterator
+
+    def skip_iter(self, num_iters: int) -> None:
+        """Do nothing: the hook begins where the checkpoint was saved."""
+
+    def __iter__(self) -> 'PassIterator':
+        return self
+
+    def __next__(self) -> Any:
+        if self._ignored:
+            self._ignored -= 1
+            return None
+        while True:
+            try:
+                return next(self._batches)
+            except StopIteration:
+                self._begin_pass()
+                self._batches = iter(self._loader)

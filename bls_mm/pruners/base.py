@@ -1,0 +1,113 @@
+"""What a pruner is: scores in, the samples worth visiting out."""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from bls_mm.checks import check_range
+
+
+class Selection(NamedTuple):
+    """The samples that a pass visits.
+
+    Attributes:
+        indices (Tensor): Sample ids, int64, shape (M,), ascending, each once.
+        weights (Tensor): Weight of each sample's loss, float32, shape (M,).
+    """
+
+    indices: Tensor
+    weights: Tensor
+
+
+class Pruner(ABC):
+    """Base class of pruning rules.
+
+    A rule sees the scores, a random generator and the number of the pass;
+    which passes are pruned at all is decided outside of it.
+
+    Args:
+        prune_ratio (float): Share of samples to drop, in [0, 1). What it is
+            a share of is up to the rule.
+        delta (float): Share of the passes after which pruning stops, in
+            [0, 1]. Defaults to 0.875.
+
+    Attributes:
+        epoch (int): Number of the pass that :meth:`select` selects for,
+            counted from 0. It advances with every call; training sets it.
+
+    Raises:
+        TypeError: If an argument is not a number.
+        ValueError: If an argument is out of range.
+    """
+
+    def __init__(self, prune_ratio: float, delta: float = 0.875) -> None:
+        check_range('prune_ratio', prune_ratio, 0, 1, '[0, 1)')
+        check_range('delta', delta, 0, 1, '[0, 1]')
+        self.prune_ratio = prune_ratio
+        self.delta = delta
+        self.epoch = 0
+
+    def select(self, scores: Tensor, generator: torch.Generator) -> Selection:
+        """Choose the samples of one pass.
+
+        Args:
+            scores (Tensor): Score of every sample, shape (N,), float.
+            generator (torch.Generator): Source of all randomness.
+
+        Returns:
+            Selection: At least one sample, on the device of ``scores``.
+        """
+        selection = self._select(scores, generator)
+        self.epoch += 1
+        return selection
+
+    @abstractmethod
+    def _select(self, scores: Tensor, generator: torch.Generator) -> Selection:
+        """The rule itself; ``self.epoch`` is the number of the pass."""
+
+    def anneal(self, scores: Tensor, generator: torch.Generator) -> Selection:
+        """Choose the samples of a pass after ``delta`` of the passes.
+
+        Defaults to all of them with weight 1; arguments as in
+        :meth:`select`.
+        """
+        return select_all(scores)
+
+
+def select_all(scores: Tensor) -> Selection:
+    """All samples with weight 1."""
+    indices = torch.arange(len(scores), device=scores.device)
+    return Selection(indices, torch.ones_like(scores, dtype=torch.float32))
+
+
+def select_random(
+    scores: Tensor, prune_ratio: float, generator: torch.Generator
+) -> Selection:
+    """Drop a random share of all samples, the rest with weight 1.
+
+    Args:
+        scores (Tensor): Shape (N,); only its length and device count.
+        prune_ratio (float): Share to drop, in [0, 1).
+        generator (torch.Generator): Source of randomness.
+
+    Returns:
+        Selection: ``round((1 - prune_ratio) * N)`` samples, at least one.
+    """
+    total = len(scores)
+    size = max(1, round((1 - prune_ratio) * total))
+    kept = random_permutation(total, generator, scores.device)[:size]
+    kept = kept.sort().values
+    weights = torch.ones(size, dtype=torch.float32, device=scores.device)
+    return Selection(kept, weights)
+
+
+def random_permutation(
+    size: int, generator: torch.Generator, device: torch.device
+) -> Tensor:
+    """A permutation drawn where the generator lives, int64, shape (size,)."""
+    permutation = torch.randperm(
+        size, generator=generator, device=generator.device
+    )
+    return permutation.to(device)

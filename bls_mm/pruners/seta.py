@@ -1,0 +1,104 @@
+"""SeTa: a window that slides over groups of samples from easy to hard."""
+
+import math
+from typing import Tuple
+
+import torch
+from torch import Tensor
+
+from bls_mm.checks import check_range
+from bls_mm.registry import PRUNERS
+
+from .base import Pruner, Selection, select_random
+from .kmeans import kmeans_cuts
+
+
+@PRUNERS.register_module()
+class SeTa(Pruner):
+    """Drop samples at random, then the groups outside of a sliding window.
+
+    Args:
+        prune_ratio (float): Share of all samples to drop at random, in
+            [0, 1). Defaults to 0.1.
+        num_groups (int): Groups of similar score, at least 1.
+            Defaults to 5.
+        window_scale (float): Share of the groups to train on, in (0, 1].
+            Defaults to 0.9.
+        delta (float): Share of the passes after which the window takes all
+            groups, in [0, 1]. Defaults to 0.875.
+
+    References:
+        Zhou et al., Scale Efficient Training for Large Datasets, CVPR 2025,
+        arXiv 2503.13385, Section 3.
+    """
+
+    def __init__(
+        self,
+        prune_ratio: float = 0.1,
+        num_groups: int = 5,
+        window_scale: float = 0.9,
+        delta: float = 0.875,
+    ) -> None:
+        super().__init__(prune_ratio, delta)
+        check_range('num_groups', num_groups, 1, math.inf, '[1, inf)')
+        if int(num_groups) != num_groups:
+            raise ValueError(
+                f'`num_groups` should be an integer, but got {num_groups}.'
+            )
+        check_range('window_scale', window_scale, 0, 1, '(0, 1]')
+        self.num_groups = int(num_groups)
+        self.window_scale = window_scale
+
+    def _select(self, scores: Tensor, generator: torch.Generator) -> Selection:
+        kept = select_random(scores, self.prune_ratio, generator)
+        if self.epoch == 0:
+            return kept
+        inside = in_window(
+            scores[kept.indices],
+            self.num_groups,
+            self.window_scale,
+            self.epoch,
+        )
+        return Selection(kept.indices[inside], kept.weights[inside])
+
+    def anneal(self, scores: Tensor, generator: torch.Generator) -> Selection:
+        """A random ``1 - prune_ratio`` of all samples."""
+        return select_random(scores, self.prune_ratio, generator)
+
+
+def in_window(
+    scores: Tensor, num_groups: int, window_scale: float, epoch: int
+) -> Tensor:
+    """Tell which samples are in the groups that a pass trains on.
+
+    Args:
+        scores (Tensor): Shape (N,), N at least 1.
+        num_groups (int): Number of groups; fewer where there are fewer
+            different scores.
+        window_scale (float): Share of the groups in the window, in (0, 1].
+        epoch (int): Number of the pass.
+
+    Returns:
+        Tensor: Bool, shape (N,), at least one of them True.
+    """
+    cuts = kmeans_cuts(scores, num_groups)
+    first, last = window(len(cuts) + 1, window_scale, epoch)
+    inside = torch.ones_like(scores, dtype=torch.bool)
+    if first > 0:
+        inside &= scores >= cuts[first - 1]
+    if last < len(cuts) + 1:
+        inside &= scores < cuts[last - 1]
+    return inside
+
+
+def window(
+    num_groups: int, window_scale: float, epoch: int
+) -> Tuple[int, int]:
+    """The groups ``[first, last)`` that a pass trains on.
+
+    The window moves one group a pass from easy to hard and starts over
+    after it has held the hardest.
+    """
+    size = max(1, round(num_groups * window_scale))
+    first = epoch % (num_groups - size + 1)
+    return first, first + size

@@ -1,0 +1,56 @@
+"""Scaling the loss on its way to backward, leaving the logged loss alone."""
+
+from typing import Any, List, Optional
+
+from mmengine.optim import OptimWrapperDict
+from torch import Tensor
+
+
+class LossRescaler:
+    """Multiply the loss that an optimizer wrapper gets by a batch weight.
+
+    ``update_params`` of the instance is wrapped, which every kind of
+    optimizer wrapper calls with the total loss.
+
+    Args:
+        optim_wrapper (OptimWrapper or OptimWrapperDict): The wrapper(s).
+
+    Attributes:
+        weight (Tensor, optional): Factor of the loss, shape (); None leaves
+            the loss as it is.
+        loss (Tensor, optional): Sum of the unscaled losses since
+            :meth:`clear`, detached, shape ().
+    """
+
+    def __init__(self, optim_wrapper: Any) -> None:
+        self.weight: Optional[Tensor] = None
+        self.loss: Optional[Tensor] = None
+        if isinstance(optim_wrapper, OptimWrapperDict):
+            self._wrappers: List[Any] = list(optim_wrapper.values())
+        else:
+            self._wrappers = [optim_wrapper]
+        for wrapper in self._wrappers:
+            self._wrap(wrapper)
+
+    def clear(self) -> None:
+        """Forget the loss of the last iteration."""
+        self.loss = None
+
+    def close(self) -> None:
+        """Unwrap ``update_params``."""
+        for wrapper in self._wrappers:
+            del wrapper.update_params
+
+    def _wrap(self, wrapper: Any) -> None:
+        update_params = wrapper.update_params
+
+        def update_scaled_params(
+            loss: Tensor, *args: Any, **kwargs: Any
+        ) -> None:
+            seen = loss.detach()
+            self.loss = seen if self.loss is None else self.loss + seen
+            if self.weight is not None:
+                loss = loss * self.weight
+            update_params(loss, *args, **kwargs)
+
+        wrapper.update_params = update_scaled_params

@@ -1,0 +1,132 @@
+"""Which distinct sample is behind an index of a wrapped dataset."""
+
+from dataclasses import dataclass
+from typing import Any, Optional, Sized, cast
+
+import numpy as np
+import torch
+from mmengine.dataset import ClassBalancedDataset, RepeatDataset
+from torch import Tensor
+from torch.utils.data import ConcatDataset, Subset
+
+
+@dataclass(frozen=True)
+class SampleIds:
+    """Sample ids of a dataset.
+
+    Attributes:
+        count (int): Number of distinct samples.
+        of_index (Tensor, optional): Id in [0, count) of the sample behind
+            each index, int64, shape (len(dataset),), on the CPU. None where
+            the index itself is the id, which costs no memory.
+    """
+
+    count: int
+    of_index: Optional[Tensor] = None
+
+
+def sample_ids(dataset: Any) -> SampleIds:
+    """Find the distinct samples of a dataset.
+
+    Follows ``RepeatDataset``, ``ClassBalancedDataset``, ``ConcatDataset``,
+    ``torch.utils.data.Subset``, MMEngine's ``num_batch_per_epoch`` and
+    wrappers that keep the length of the ``dataset`` they wrap, such as
+    ``MultiImageMixDataset``. Of any other dataset each index is a sample.
+
+    Args:
+        dataset (Sized): The dataset that the DataLoader sees.
+
+    Returns:
+        SampleIds: Their number and the map from index to id.
+    """
+    size = len(dataset)
+    sliced = _sliced(dataset)
+    if sliced is not None:
+        return _taken(sample_ids(sliced), torch.arange(size), size)
+    if isinstance(dataset, RepeatDataset):
+        inner = sample_ids(dataset.dataset)
+        times = torch.arange(size) % len(dataset.dataset)
+        return _taken(inner, times, size)
+    if isinstance(dataset, ClassBalancedDataset):
+        inner = sample_ids(dataset.dataset)
+        return _taken(inner, torch.tensor(dataset.repeat_indices), size)
+    if isinstance(dataset, Subset):
+        inner = sample_ids(dataset.dataset)
+        indices = torch.tensor(list(dataset.indices), dtype=torch.int64)
+        # Counted from the start, also where an index counts from the end.
+        return _taken(inner, indices % len(cast(Sized, dataset.dataset)), size)
+    if isinstance(dataset, ConcatDataset):
+        return _concatenated(dataset)
+    wrapped: Any = getattr(dataset, 'dataset', None)
+    if hasattr(wrapped, '__len__') and len(wrapped) == size:
+        return sample_ids(wrapped)
+    return SampleIds(size)
+
+
+def _sliced(dataset: Any) -> Optional[Any]:
+    """What MMEngine's ``num_batch_per_epoch`` cut short, or None."""
+    # The class is private and passes every attribute on to what it holds, so
+    # only its own instance dict tells it apart.
+    if type(dataset).__name__ == '_SlicedDataset':
+        return vars(dataset)['_dataset']
+    return None
+
+
+def _taken(inner: SampleIds, indices: Tensor, size: int) -> SampleIds:
+    """Ids of a dataset that takes ``indices`` of another one."""
+    if inner.of_index is not None:
+        return compact(inner.of_index[indices])
+    if torch.equal(indices, torch.arange(size)):
+        return SampleIds(size)
+    return compact(indices)
+
+
+def compact(ids: Tensor) -> SampleIds:
+    """Number the ids that occur from 0, in their order."""
+    distinct, of_index = ids.unique(return_inverse=True)
+    return SampleIds(len(distinct), of_index)
+
+
+def _concatenated(dataset: ConcatDataset) -> SampleIds:
+    parts = [sample_ids(part) for part in dataset.datasets]
+    if all(part.of_index is None for part in parts):
+        return SampleIds(len(dataset))
+    ids, count = [], 0
+    for part in parts:
+        of_index = part.of_index
+        if of_index is None:
+            of_index = torch.arange(part.count)
+        ids.append(of_index + count)
+        count += part.count
+    return SampleIds(count, torch.cat(ids))
+
+
+def one_round(ids: SampleIds) -> Optional[Tensor]:
+    """The indices that visit every sample as seldom as their ratio allows.
+
+    ``RepeatDataset`` makes an epoch longer by visiting every sample k times.
+    An iteration-based run has no epochs: there a pass is one round.
+
+    Args:
+        ids (SampleIds): The samples of the dataset.
+
+    Returns:
+        Tensor or None: Int64, shape (R,); None where it would be all
+        indices.
+    """
+    if ids.of_index is None:
+        return None
+    visits = torch.bincount(ids.of_index, minlength=ids.count)
+    rounds = int(np.gcd.reduce(visits.numpy()))
+    if rounds == 1:
+        return None
+    return _first_visits(ids.of_index, visits // rounds)
+
+
+def _first_visits(of_index: Tensor, wanted: Tensor) -> Tensor:
+    """Indices of the first ``wanted[i]`` visits of each sample i."""
+    order = of_index.argsort(stable=True)
+    ordered = of_index[order]
+    start = torch.searchsorted(ordered, ordered)
+    nth = torch.arange(len(ordered)) - start
+    return order[nth < wanted[ordered]].sort().values

@@ -1,0 +1,6 @@
+"""Scores: what a batch loss says about its samples. One rule a file."""
+
+from .base import Score
+from .ema import EMAScore
+
+__all__ = ['Score', 'EMAScore']

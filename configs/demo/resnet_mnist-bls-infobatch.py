@@ -1,0 +1,4 @@
+_base_ = './resnet_mnist.py'
+custom_imports = dict(imports=['bls_mm'], allow_failed_imports=False)
+custom_hooks = [dict(type='BLSHook')]
+train_dataloader = dict(sampler=dict(type='BLSSampler'))

@@ -1,0 +1,442 @@
+"""Pruners: what they keep, what it weighs, and that chance is fair."""
+
+import random
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from bls_mm import InfoBatch, RandomPrune, Selection, SeTa
+from bls_mm.pruners.infobatch import select_infobatch
+from bls_mm.pruners.kmeans import kmeans_cuts
+from bls_mm.pruners.seta import in_window, window
+
+PRUNERS = {
+    'InfoBatch': InfoBatch,
+    'InfoBatch, ratio 0': lambda: InfoBatch(prune_ratio=0),
+    'InfoBatch, ratio 0.99': lambda: InfoBatch(prune_ratio=0.99),
+    'SeTa': SeTa,
+    'SeTa, one group': lambda: SeTa(num_groups=1, window_scale=0.1),
+    'SeTa, one of 7': lambda: SeTa(0.5, num_groups=7, window_scale=0.1),
+    'SeTa, ratio 0.99': lambda: SeTa(prune_ratio=0.99),
+    'RandomPrune': RandomPrune,
+    'RandomPrune, ratio 0.99': lambda: RandomPrune(prune_ratio=0.99),
+}
+SCORES = {
+    'normal': lambda n: rand(n).erfinv(),
+    'skewed': lambda n: rand(n).mul(8).exp(),
+    'equal': lambda n: torch.full((n,), 0.1),
+    'zero': torch.zeros,
+    'tied': lambda n: rand(n).mul(3).round(),
+    'one outlier': lambda n: torch.eye(n)[0] * 1e30,
+    'double precision': lambda n: rand(n).double(),
+    'half precision': lambda n: rand(n).half(),
+}
+every_pruner = pytest.mark.parametrize('name', PRUNERS)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def rand(size, seed=0):
+    return torch.rand(size, generator=seeded(seed))
+
+
+def random_states():
+    """All global random states."""
+    numpy_state = np.random.get_state()  # noqa: NPY002
+    torch_state = torch.get_rng_state()
+    return random.getstate(), str(numpy_state), torch_state.tolist()
+
+
+def as_weights(selection, size):
+    """Weight of every sample, 0 if it is dropped."""
+    weights = torch.zeros(size)
+    weights[selection.indices] = selection.weights
+    return weights
+
+
+def assert_valid(selection, size):
+    indices, weights = selection
+    assert indices.dtype == torch.int64
+    assert weights.dtype == torch.float32
+    assert indices.shape == weights.shape
+    assert len(indices) >= 1
+    assert (indices.diff() > 0).all()
+    assert 0 <= indices[0] and indices[-1] < size
+    assert (weights >= 1).all() and weights.isfinite().all()
+
+
+def frequencies(draw, size, trials=1000):
+    """How often each sample is selected, and the standard error of 0.5."""
+    generator = seeded()
+    counts = sum(
+        (as_weights(draw(generator), size) > 0).double() for _ in range(trials)
+    )
+    return counts / trials, 0.5 / trials**0.5
+
+
+# All pruners
+
+
+@every_pruner
+@pytest.mark.parametrize('scores', SCORES)
+def test_selection_is_ascending_and_never_empty(name, scores):
+    for size in (1, 2, 3, 4, 17, 600):
+        pruner, values = PRUNERS[name](), SCORES[scores](size)
+        for seed in range(5):
+            assert_valid(pruner.select(values, seeded(seed)), size)
+        assert_valid(pruner.anneal(values, seeded()), size)
+
+
+@every_pruner
+def test_selection_repeats_with_the_seed_and_only_with_it(name):
+    scores = rand(500)
+
+    def select(seed):
+        pruner = PRUNERS[name]()
+        pruner.epoch = 1
+        return as_weights(pruner.select(scores, seeded(seed)), 500)
+
+    assert torch.equal(select(3), select(3))
+    if PRUNERS[name]().prune_ratio > 0:
+        assert not torch.equal(select(3), select(4))
+
+
+@every_pruner
+def test_selection_leaves_scores_and_global_randomness_alone(name):
+    scores = rand(100)
+    before = scores.clone()
+    states = random_states()
+    pruner = PRUNERS[name]()
+    for _ in range(3):
+        pruner.select(scores, seeded())
+        pruner.anneal(scores, seeded())
+    assert torch.equal(scores, before)
+    assert random_states() == states
+
+
+@every_pruner
+def test_selection_weights_are_float32_when_the_default_is_not(name):
+    torch.set_default_dtype(torch.float64)
+    try:
+        pruner = PRUNERS[name]()
+        for select in (pruner.select, pruner.anneal):
+            assert_valid(select(torch.arange(9.0), seeded()), 9)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@every_pruner
+def test_selection_on_a_gpu_is_that_on_the_cpu(name):
+    scores = rand(5000)
+    selections = []
+    torch.use_deterministic_algorithms(True)
+    try:
+        for device in ('cpu', 'cuda'):
+            pruner = PRUNERS[name]()
+            pruner.epoch = 2
+            selection = pruner.select(scores.to(device), seeded())
+            assert selection.indices.device.type == device
+            selections.append(
+                as_weights(
+                    Selection(*(part.cpu() for part in selection)), 5000
+                )
+            )
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert torch.equal(*selections)
+
+
+@every_pruner
+def test_select_counts_passes_and_anneal_does_not(name):
+    pruner = PRUNERS[name]()
+    for epoch in range(3):
+        assert pruner.epoch == epoch
+        pruner.anneal(torch.arange(4.0), seeded())
+        pruner.select(torch.arange(4.0), seeded())
+
+
+@pytest.mark.parametrize('name', ['InfoBatch', 'RandomPrune'])
+def test_anneal_keeps_all_with_weight_1(name):
+    selection = PRUNERS[name]().anneal(rand(50), seeded())
+    assert torch.equal(selection.indices, torch.arange(50))
+    assert (selection.weights == 1).all()
+
+
+@pytest.mark.parametrize(
+    'cls, settings, error, message',
+    [
+        (cls, dict(prune_ratio=value), error, message)
+        for cls in (InfoBatch, SeTa, RandomPrune)
+        for value, error, message in [
+            (1, ValueError, r'`prune_ratio` .* in \[0, 1\), but got 1\.'),
+            (-0.1, ValueError, r'`prune_ratio` .* \[0, 1\), but got -0.1\.'),
+            (float('nan'), ValueError, r'`prune_ratio` .* but got nan'),
+            ('0.5', TypeError, r"`prune_ratio` .* number, but got '0.5'"),
+            (None, TypeError, r'`prune_ratio` .* number, but got None'),
+            (True, TypeError, r'`prune_ratio` .* number, but got True'),
+        ]
+    ]
+    + [
+        (cls, dict(delta=value), error, message)
+        for cls in (InfoBatch, SeTa, RandomPrune)
+        for value, error, message in [
+            (1.1, ValueError, r'`delta` .* in \[0, 1\], but got 1.1\.'),
+            (-1, ValueError, r'`delta` .* in \[0, 1\], but got -1\.'),
+            ([1], TypeError, r'`delta` .* number, but got \[1\]'),
+        ]
+    ]
+    + [
+        (SeTa, dict(num_groups=0), ValueError, r'`num_groups` .* \[1, inf\)'),
+        (SeTa, dict(num_groups=2.5), ValueError, '`num_groups` .* integer'),
+        (SeTa, dict(num_groups=float('inf')), ValueError, '`num_groups`'),
+        (SeTa, dict(num_groups='5'), TypeError, '`num_groups` .* number'),
+        (SeTa, dict(window_scale=0), ValueError, r'`window_scale` .* \(0, 1'),
+        (SeTa, dict(window_scale=1.1), ValueError, '`window_scale` .* 1.1'),
+        (SeTa, dict(window_scale='a'), TypeError, '`window_scale` .* number'),
+    ],
+)
+def test_pruner_refuses_a_setting_and_names_it(cls, settings, error, message):
+    with pytest.raises(error, match=message):
+        cls(**settings)
+
+
+@pytest.mark.parametrize(
+    'settings',
+    [
+        dict(prune_ratio=0, delta=0),
+        dict(prune_ratio=0.999, delta=1),
+        dict(prune_ratio=0.0, delta=1.0),
+    ],
+)
+@pytest.mark.parametrize('cls', [InfoBatch, SeTa, RandomPrune])
+def test_pruner_takes_the_ends_of_its_ranges(cls, settings):
+    pruner = cls(**settings)
+    assert pruner.prune_ratio == settings['prune_ratio']
+    assert pruner.delta == settings['delta']
+
+
+# InfoBatch
+
+
+def reference_easy(scores):
+    """Whether each score is below the mean, in exact arithmetic."""
+    exact = [Fraction(score) for score in scores.tolist()]
+    mean = sum(exact) / len(exact)
+    return torch.tensor([score < mean for score in exact])
+
+
+@pytest.mark.parametrize('ratio', [0, 0.1, 0.5, 0.7, 0.95])
+@pytest.mark.parametrize('size', [1, 2, 3, 5, 40, 300])
+def test_infobatch_equals_reference(size, ratio):
+    for seed in range(10):
+        scores = rand(size, seed).log()
+        easy = reference_easy(scores)
+        weights = as_weights(
+            select_infobatch(scores, ratio, seeded(seed)), size
+        )
+        assert (weights[~easy] == 1).all()
+        kept = weights[easy][weights[easy] > 0]
+        torch.testing.assert_close(
+            kept, torch.full_like(kept, 1 / (1 - ratio))
+        )
+        dropped = int(easy.sum()) - len(kept)
+        assert abs(dropped - ratio * int(easy.sum())) < 1
+
+
+@pytest.mark.parametrize('ratio', [0.3, 0.5, 0.9])
+@pytest.mark.parametrize('num_easy', [0, 1, 2, 3, 7, 30])
+def test_infobatch_is_unbiased(num_easy, ratio):
+    size = num_easy + 4
+    scores = (torch.arange(size) >= num_easy).float()
+    values = rand(size, seed=1) + 0.5
+    generator = seeded()
+    sums = torch.stack(
+        [
+            as_weights(select_infobatch(scores, ratio, generator), size)
+            @ values
+            for _ in range(2000)
+        ]
+    ).double()
+    error = sums.std() / len(sums) ** 0.5
+    assert abs(sums.mean() - values.sum()) < 4 * error + 1e-4
+
+
+def test_infobatch_drops_every_easy_sample_alike():
+    scores = torch.arange(20.0)
+    seen, error = frequencies(lambda g: select_infobatch(scores, 0.3, g), 20)
+    assert (seen[10:] == 1).all()
+    assert ((seen[:10] - 0.7).abs() < 4 * error).all()
+
+
+@pytest.mark.parametrize('value', [0, 0.1, -5.3, 1e-30, 1e30, 3.4e38])
+@pytest.mark.parametrize('size', [1, 2, 3, 10, 1001])
+def test_infobatch_keeps_all_when_scores_are_equal(value, size):
+    scores = torch.full((size,), float(value))
+    weights = as_weights(select_infobatch(scores, 0.9, seeded()), size)
+    assert (weights == 1).all()
+
+
+def test_infobatch_keeps_all_with_weight_1_when_ratio_is_0():
+    weights = as_weights(select_infobatch(rand(99), 0, seeded()), 99)
+    assert (weights == 1).all()
+
+
+@pytest.mark.parametrize('draw', [0.0, 1 - 2**-24])
+@pytest.mark.parametrize(
+    'ratio, easy, dropped',
+    [(0, 10, 0), (0.5, 10, 5), (0.29, 100, 29), (0.07, 100, 7), (0.5, 0, 0)],
+)
+def test_infobatch_drops_an_exact_number_for_any_draw(
+    monkeypatch, ratio, easy, dropped, draw
+):
+    monkeypatch.setattr(torch, 'rand', lambda *_, **__: torch.tensor([draw]))
+    scores = (torch.arange(easy + 5) >= easy).float()
+    selection = select_infobatch(scores, ratio, seeded())
+    assert len(selection.indices) == easy + 5 - dropped
+
+
+def test_infobatch_mean_is_below_the_maximum_when_rounding_says_no():
+    # In float32 the mean of these scores is above all of them.
+    scores = torch.full((4_000_000,), 1.7)
+    scores[0] = 0
+    selection = select_infobatch(scores, 0.5, seeded())
+    assert len(selection.indices) >= len(scores) - 1
+    assert (selection.weights[1:] == 1).all()
+
+
+@pytest.mark.parametrize('large', [float('inf'), 3.4e38])
+def test_infobatch_survives_diverged_scores(large):
+    scores = rand(100)
+    scores[::2] = large
+    selection = select_infobatch(scores, 0.5, seeded())
+    weights = as_weights(selection, 100)
+    assert_valid(selection, 100)
+    assert (weights[::2] == 1).all()
+    assert int((weights[1::2] == 2).sum()) == 25
+
+
+# Random pruning
+
+
+@pytest.mark.parametrize(
+    'ratio, size, expected',
+    [
+        (0, 10, 10),
+        (0.5, 10, 5),
+        (0.1, 1000, 900),
+        (0.29, 100, 71),
+        (0.99, 10, 1),
+        (0.5, 1, 1),
+        (0.3, 7, 5),
+    ],
+)
+def test_random_prune_keeps_a_fixed_number(ratio, size, expected):
+    for seed in range(5):
+        selection = RandomPrune(ratio).select(rand(size), seeded(seed))
+        assert len(selection.indices) == expected
+        assert (selection.weights == 1).all()
+
+
+@pytest.mark.parametrize(
+    'draw',
+    [
+        lambda g: RandomPrune(0.5).select(torch.arange(20.0), g),
+        lambda g: SeTa(0.5).select(torch.arange(20.0), g),
+        lambda g: SeTa(0.5).anneal(torch.arange(20.0), g),
+    ],
+)
+def test_random_share_is_independent_of_the_score(draw):
+    seen, error = frequencies(draw, 20)
+    assert ((seen - 0.5).abs() < 4 * error).all()
+
+
+# SeTa
+
+
+@pytest.mark.parametrize(
+    'num_groups, scale, size',
+    [
+        (5, 0.9, 4),
+        (10, 0.9, 9),
+        (5, 0.5, 2),
+        (5, 1, 5),
+        (5, 0.01, 1),
+        (1, 0.9, 1),
+        (2, 0.9, 2),
+        (4, 0.7, 3),
+    ],
+)
+def test_window_slides_one_group_a_pass_and_starts_over(
+    num_groups, scale, size
+):
+    positions = num_groups - size + 1
+    for epoch in range(3 * positions):
+        first = epoch % positions
+        assert window(num_groups, scale, epoch) == (first, first + size)
+
+
+def reference_groups(scores, num_groups):
+    """Number of each sample's group, from easy to hard, one by one."""
+    cuts = kmeans_cuts(scores, num_groups).tolist()
+    return [sum(cut <= score for cut in cuts) for score in scores.tolist()]
+
+
+@pytest.mark.parametrize('scores', ['normal', 'skewed', 'equal', 'tied'])
+@pytest.mark.parametrize('num_groups, scale', [(5, 0.9), (5, 0.4), (3, 1)])
+def test_seta_takes_the_groups_of_the_window(scores, num_groups, scale):
+    scores = SCORES[scores](200)
+    groups = reference_groups(scores, num_groups)
+    for epoch in range(6):
+        first, last = window(max(groups) + 1, scale, epoch)
+        inside = in_window(scores, num_groups, scale, epoch)
+        assert inside.tolist() == [first <= g < last for g in groups]
+
+
+@pytest.mark.parametrize('scores', ['normal', 'skewed', 'tied', 'one outlier'])
+@pytest.mark.parametrize('size', [1, 2, 3, 50])
+def test_seta_puts_every_sample_in_one_group_from_easy_to_hard(scores, size):
+    scores = SCORES[scores](size)
+    num_groups = min(5, len(scores.unique()))
+    pruner = SeTa(prune_ratio=0, num_groups=5, window_scale=0.01)
+    seen, hardest = torch.zeros(size), float('-inf')
+    pruner.epoch = num_groups  # the first pass after one whole cycle
+    for _ in range(num_groups):
+        indices = pruner.select(scores, seeded()).indices
+        seen[indices] += 1
+        assert scores[indices].min() > hardest
+        hardest = scores[indices].max()
+    assert (seen == 1).all()
+
+
+@pytest.mark.parametrize(
+    'ratio, size, expected', [(0, 100, 100), (0.1, 1000, 900), (0.5, 1, 1)]
+)
+def test_seta_takes_all_groups_in_the_first_pass(ratio, size, expected):
+    pruner = SeTa(prune_ratio=ratio, window_scale=0.2)
+    first = pruner.select(rand(size), seeded())
+    assert len(first.indices) == expected
+    assert (first.weights == 1).all()
+
+
+def test_seta_anneals_on_a_random_share_of_all_groups():
+    selection = SeTa(0.3, window_scale=0.2).anneal(rand(1000), seeded())
+    assert len(selection.indices) == 700
+    assert (selection.weights == 1).all()
+
+
+def test_seta_window_is_cut_from_the_random_share():
+    scores = rand(1000)
+    pruner = SeTa(prune_ratio=0.5, num_groups=5, window_scale=0.9)
+    pruner.epoch = 2
+    windowed = pruner.select(scores, seeded()).indices
+    random_share = pruner.anneal(scores, seeded()).indices
+    assert torch.isin(windowed, random_share).all()
+    # The window of this pass leaves out the hardest of five groups.
+    hardest = scores[random_share].max()
+    assert 250 < len(windowed) < 500 and hardest > scores[windowed].max()

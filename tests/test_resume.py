@@ -1,0 +1,210 @@
+"""A run that is broken off and resumed is the run that never stopped."""
+
+import pytest
+import torch
+from toy import StopAt, hook_of, make_runner, train
+
+PRUNERS = ['InfoBatch', 'SeTa', 'RandomPrune']
+SCHEDULE = [
+    dict(type='LinearLR', by_epoch=False, start_factor=0.1, end=15),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=15, T_max=65),
+    dict(type='MultiStepLR', by_epoch=True, milestones=[3, 5]),
+]
+
+
+def saving_every(iterations=None):
+    settings = dict(type='CheckpointHook', interval=1)
+    if iterations:
+        settings.update(by_epoch=False, interval=iterations)
+    return dict(default_hooks=dict(checkpoint=settings))
+
+
+CASES = {
+    'epoch end': (saving_every(), 33),
+    'mid-epoch': (saving_every(7), 33),
+    'iterations': (
+        dict(saving_every(7), train_cfg=dict(by_epoch=False, max_iters=80)),
+        33,
+    ),
+    'iterations, uneven': (
+        dict(
+            saving_every(5),
+            train_cfg=dict(by_epoch=False, max_iters=60),
+            train_dataloader__batch_size=7,
+            train_dataloader__num_workers=2,
+            train_dataloader__persistent_workers=True,
+        ),
+        27,
+    ),
+    'workers': (
+        dict(saving_every(7), train_dataloader__num_workers=2),
+        33,
+    ),
+    'no seed': (dict(saving_every(7), randomness=dict(seed=None)), 33),
+    'aspect ratio': (
+        dict(
+            saving_every(7),
+            train_dataloader__batch_sampler=dict(
+                type='mmdet.AspectRatioBatchSampler'
+            ),
+        ),
+        33,
+    ),
+}
+
+
+def break_off_and_resume(work_dir, stop, **changes):
+    """Break a run off, resume it, return what both parts did."""
+    broken = make_runner(work_dir, **changes)
+    broken.register_hook(StopAt(stop))
+    with pytest.raises(KeyboardInterrupt):
+        broken.train()
+    resumed = train(work_dir, resume=True, **changes)
+    return broken, resumed
+
+
+def same_seed(changes, broken):
+    """A run without a seed draws one; the reference needs the same."""
+    if changes.get('randomness') == dict(seed=None):
+        return dict(changes, randomness=dict(seed=broken.seed))
+    return changes
+
+
+@pytest.mark.parametrize('pruner', PRUNERS)
+@pytest.mark.parametrize('case', CASES)
+def test_resumed_run_is_the_run_that_was_not_stopped(tmp_path, case, pruner):
+    changes, stop = CASES[case]
+    if case == 'aspect ratio':
+        pytest.importorskip('mmdet')
+    changes = dict(
+        changes,
+        param_scheduler=SCHEDULE,
+        train_dataloader__sampler__pruner=dict(type=pruner),
+    )
+    broken, resumed = break_off_and_resume(
+        tmp_path / 'broken', stop, **changes
+    )
+    reference = train(tmp_path / 'whole', **same_seed(changes, broken))
+    expected = hook_of(reference, 'Recorder')
+    recorder = hook_of(resumed, 'Recorder')
+    start = recorder.iters[0]
+    assert 0 < start < stop
+    assert (
+        hook_of(broken, 'Recorder').numbers[:stop] == (expected.numbers[:stop])
+    )
+    for name in ('iters', 'epochs', 'numbers', 'rates', 'losses'):
+        assert getattr(recorder, name) == getattr(expected, name)[start:]
+    assert_same_end(resumed, reference)
+
+
+def assert_same_end(resumed, reference):
+    assert torch.equal(hook_of(resumed).scores, hook_of(reference).scores)
+    for name in ('visited', 'visited_unpruned'):
+        assert getattr(hook_of(resumed), name) == (
+            getattr(hook_of(reference), name)
+        )
+    ours = resumed.model.state_dict()
+    for name, value in reference.model.state_dict().items():
+        assert torch.equal(ours[name], value)
+    for ours, theirs in zip(
+        resumed.param_schedulers, reference.param_schedulers
+    ):
+        assert ours.state_dict() == theirs.state_dict()
+    assert resumed.max_iters == reference.max_iters == resumed.iter
+
+
+def test_resume_loads_no_batch_that_was_trained_on(tmp_path, monkeypatch):
+    changes, stop = CASES['iterations']
+    broken = make_runner(tmp_path, **changes)
+    broken.register_hook(StopAt(stop))
+    with pytest.raises(KeyboardInterrupt):
+        broken.train()
+    loaded = []
+    dataset = type(broken.train_dataloader.dataset)
+    original = dataset.__getitem__
+    monkeypatch.setattr(
+        dataset,
+        '__getitem__',
+        lambda self, i: loaded.append(i) or original(self, i),
+    )
+    resumed = train(tmp_path, resume=True, **changes)
+    numbers = hook_of(resumed, 'Recorder').numbers
+    assert loaded == [number for batch in numbers for number in batch]
+
+
+def test_checkpoint_holds_one_key_of_plain_values(tmp_path):
+    runner = train(tmp_path)
+    checkpoint = torch.load(
+        tmp_path / 'epoch_4.pth', map_location='cpu', weights_only=False
+    )
+    torch.save(checkpoint['bls'], tmp_path / 'bls.pth')
+    state = torch.load(tmp_path / 'bls.pth', weights_only=True)
+    assert state['version'] == 1
+    assert state['scores'].shape == (40,)
+    assert state['seed'] == runner.seed
+
+
+def test_checkpoint_of_another_dataset_is_refused(tmp_path):
+    train(tmp_path)
+    with pytest.raises(ValueError, match='scores of 40 samples.* has 30'):
+        train(
+            tmp_path,
+            resume=True,
+            train_cfg=dict(by_epoch=True, max_epochs=9),
+            train_dataloader__dataset=dict(type='ToyDataset', size=30),
+        )
+
+
+def test_other_batch_size_is_refused_in_mid_pass(tmp_path):
+    changes, stop = CASES['mid-epoch']
+    with pytest.raises(ValueError, match='`train_dataloader.batch_size`'):
+        runner = make_runner(tmp_path, **changes)
+        runner.register_hook(StopAt(stop))
+        with pytest.raises(KeyboardInterrupt):
+            runner.train()
+        train(tmp_path, resume=True, **changes, train_dataloader__batch_size=5)
+
+
+def test_other_batch_size_keeps_the_scores_at_the_end_of_an_epoch(tmp_path):
+    runner = train(tmp_path, train_cfg=dict(by_epoch=True, max_epochs=4))
+    resumed = make_runner(
+        tmp_path,
+        resume=True,
+        train_cfg=dict(by_epoch=True, max_epochs=8),
+        train_dataloader__batch_size=5,
+        optim_wrapper__optimizer__lr=0.0,
+    )
+    scores = hook_of(runner).scores.clone()
+    resumed.register_hook(StopAt(runner.iter))
+    with pytest.raises(KeyboardInterrupt):
+        resumed.train()
+    assert torch.equal(hook_of(resumed).scores, scores)
+
+
+@pytest.mark.parametrize('by_epoch', [True, False])
+def test_checkpoint_without_scores_can_be_resumed(tmp_path, by_epoch):
+    loop = dict(by_epoch=by_epoch)
+    loop.update(dict(max_epochs=8) if by_epoch else dict(max_iters=80))
+    changes = dict(train_cfg=loop, **saving_every(25))
+    stock = make_runner(
+        tmp_path,
+        **changes,
+        train_dataloader__sampler=dict(type='DefaultSampler', shuffle=True),
+        custom_hooks=[],
+    )
+    stock.register_hook(StopAt(30))
+    with pytest.raises(KeyboardInterrupt):
+        stock.train()
+    resumed = train(tmp_path, resume=True, **changes)
+    assert resumed.iter == resumed.max_iters < 85
+    assert hook_of(resumed, 'Recorder').iters[0] == 25
+
+
+def test_load_from_alone_starts_with_new_scores(tmp_path):
+    train(tmp_path / 'first')
+    last = tmp_path / 'first' / 'epoch_8.pth'
+    runner = make_runner(tmp_path / 'second', load_from=str(last))
+    runner.register_hook(StopAt(0))
+    with pytest.raises(KeyboardInterrupt):
+        runner.train()
+    assert not hook_of(runner).scores.any()

@@ -1,0 +1,151 @@
+"""Scores: what a batch loss does to the samples of its batch."""
+
+import math
+
+import pytest
+import torch
+
+from bls_mm import SCORES, EMAScore, Score
+from bls_mm.registry import build
+
+
+def batches(count=60, size=12, batch=4, seed=0):
+    """Batches of ids, some twice in one, and their losses."""
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(count):
+        ids = torch.randint(size, (batch,), generator=generator)
+        yield ids, torch.randn((), generator=generator) * 3
+
+
+def reference(alpha, init, losses, size=12):
+    """A plain loop over samples."""
+    scores, seen = [0.0] * size, set()
+    for ids, loss in losses:
+        for i in set(ids.tolist()):
+            first = init == 'first' and i not in seen
+            scores[i] = (
+                float(loss)
+                if first
+                else alpha * scores[i] + (1 - alpha) * float(loss)
+            )
+            seen.add(i)
+    return scores
+
+
+@pytest.mark.parametrize('init', ['zero', 'first'])
+@pytest.mark.parametrize('alpha', [0, 0.3, 0.5, 0.9, 0.999])
+def test_ema_equals_a_plain_loop(alpha, init):
+    scores, rule = torch.zeros(12), EMAScore(alpha, init)
+    for ids, loss in batches():
+        rule.update(scores, ids, loss)
+    expected = reference(alpha, init, batches())
+    torch.testing.assert_close(scores, torch.tensor(expected))
+
+
+def test_ema_defaults_to_alpha_0_9_from_zero():
+    scores = torch.zeros(3)
+    EMAScore().update(scores, torch.tensor([1]), torch.tensor(2.0))
+    torch.testing.assert_close(scores, torch.tensor([0, 0.2, 0]))
+
+
+@pytest.mark.parametrize('init', ['zero', 'first'])
+def test_ema_moves_an_id_once_when_it_is_twice_in_a_batch(init):
+    once, twice = torch.ones(4), torch.ones(4)
+    rule, loss = EMAScore(0.5, init), torch.tensor(3.0)
+    rule.update(once, torch.tensor([2, 0]), loss)
+    rule.update(twice, torch.tensor([2, 2, 0, 2]), loss)
+    assert torch.equal(once, twice)
+    assert once.tolist() == [2, 1, 2, 1]
+
+
+@pytest.mark.parametrize('loss', [1.5, -2.0, 0.0, 1e-20])
+@pytest.mark.parametrize('alpha', [0.0, 0.9])
+def test_ema_starts_at_the_first_loss_when_asked(loss, alpha):
+    scores, rule = torch.zeros(5), EMAScore(alpha, init='first')
+    ids = torch.tensor([1, 3])
+    for _ in range(3):  # equal losses leave it there
+        rule.update(scores, ids, torch.tensor(loss))
+    torch.testing.assert_close(scores[ids], torch.full((2,), loss))
+    assert scores[[0, 2, 4]].eq(0).all()
+
+
+@pytest.mark.parametrize('start', [0.0, 0.7])
+@pytest.mark.parametrize('init', ['zero', 'first'])
+@pytest.mark.parametrize('alpha', [0, 0.9])
+@pytest.mark.parametrize(
+    'loss',
+    [
+        torch.tensor(math.nan),
+        torch.tensor(math.inf),
+        torch.tensor(-math.inf),
+        torch.tensor(math.inf, dtype=torch.float16),
+        torch.tensor(math.nan, dtype=torch.bfloat16),
+        torch.tensor(1e300, dtype=torch.float64),
+    ],
+)
+def test_ema_ignores_a_loss_that_is_not_finite(loss, alpha, init, start):
+    scores = torch.full((4,), start)
+    EMAScore(alpha, init).update(scores, torch.tensor([0, 2]), loss)
+    assert torch.equal(scores, torch.full((4,), start))
+
+
+@pytest.mark.parametrize('init', ['zero', 'first'])
+@pytest.mark.parametrize(
+    'dtype', [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+)
+def test_ema_keeps_float32_for_a_loss_of_any_dtype(dtype, init):
+    scores, rule = torch.full((4,), 1 / 3), EMAScore(0.9, init)
+    loss = torch.tensor(2.6, dtype=dtype)
+    rule.update(scores, torch.tensor([1]), loss)
+    assert scores.dtype == torch.float32
+    assert scores[1].item() == pytest.approx(0.3 + 0.1 * loss.item())
+
+
+@pytest.mark.parametrize('init', ['zero', 'first'])
+def test_ema_writes_into_the_buffer(init):
+    scores = torch.zeros(6)
+    address = scores.data_ptr()
+    loss = torch.tensor(1.0)
+    EMAScore(init=init).update(scores, torch.tensor([5]), loss)
+    assert scores.data_ptr() == address
+    assert scores[5] > 0
+    assert scores[:5].eq(0).all()
+    assert loss == 1
+
+
+def test_ema_takes_no_part_in_the_graph_of_the_loss():
+    scores = torch.zeros(3)
+    loss = torch.ones((), requires_grad=True) * 2
+    EMAScore().update(scores, torch.tensor([0]), loss)
+    assert not scores.requires_grad
+    loss.backward()
+
+
+@pytest.mark.parametrize('init', ['zero', 'first'])
+def test_ema_changes_nothing_when_the_batch_is_empty(init):
+    scores = torch.ones(3)
+    none = torch.empty(0, dtype=torch.int64)
+    EMAScore(init=init).update(scores, none, torch.tensor(5.0))
+    assert scores.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    'settings, error, message',
+    [
+        (dict(alpha=1), ValueError, r'`alpha` .* in \[0, 1\), but got 1\.'),
+        (dict(alpha=-0.1), ValueError, r'`alpha` .* but got -0.1\.'),
+        (dict(alpha=math.nan), ValueError, '`alpha` .* but got nan'),
+        (dict(alpha='0.9'), TypeError, "`alpha` .* number, but got '0.9'"),
+        (dict(alpha=True), TypeError, '`alpha` .* number, but got True'),
+        (dict(init='one'), ValueError, "`init` .* 'zero' .* got 'one'"),
+        (dict(init=0), ValueError, "`init` .* 'first', but got 0"),
+    ],
+)
+def test_ema_refuses_a_setting_and_names_it(settings, error, message):
+    with pytest.raises(error, match=message):
+        EMAScore(**settings)
+
+
+def test_unknown_score_lists_the_known_ones():
+    with pytest.raises(ValueError, match=r"`x` .* 'EMA'\. Known: .*EMAScore"):
+        build(dict(type='EMA'), SCORES, Score, 'x')

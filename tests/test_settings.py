@@ -1,0 +1,147 @@
+"""Wrong settings: one clear error that names the entry of the config."""
+
+import pytest
+import torch
+from mmengine.model import BaseModel
+from mmengine.registry import MODELS
+from toy import Recorder, hook_of, make_runner, train
+
+
+def hooks(**settings):
+    return dict(custom_hooks=[dict(type='BLSHook', **settings)])
+
+
+def pruner(**settings):
+    return dict(train_dataloader__sampler__pruner=settings)
+
+
+SETA = dict(type='SeTa')
+
+
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        (
+            dict(train_dataloader__sampler=dict(type='DefaultSampler')),
+            r'`train_dataloader.sampler` is a DefaultSampler',
+        ),
+        (dict(custom_hooks=[]), r'there is no BLSHook'),
+        (hooks(score=dict(type='EMAScore', alpha=1)), r'`alpha` should be'),
+        (hooks(score=dict(type='EMA')), r'BLSHook.score.*Known: EMAScore'),
+        (hooks(score='EMAScore'), r'`BLSHook.score` should be a dict'),
+        (hooks(loss_key=3), r'`BLSHook.loss_key` should be'),
+        (
+            pruner(type='InfoBatch', prune_ratio=1.2),
+            r'sampler.pruner.*`prune_ratio` should be in \[0, 1\), but got',
+        ),
+        (pruner(type='InfoBatch', delta=2), r'`delta` should be in'),
+        (pruner(type='InfoBatch', ratio=0.3), r'sampler.pruner.*ratio'),
+        (pruner(**SETA, window_scale=0), r'`window_scale` should be in'),
+        (pruner(**SETA, num_groups=0), r'`num_groups` should be in'),
+        (pruner(**SETA, num_groups=2.5), r'`num_groups` should be an int'),
+        (
+            pruner(type='Infobatch'),
+            r'sampler.pruner.*Known: InfoBatch, RandomPrune, SeTa',
+        ),
+        (
+            dict(train_dataloader__sampler__num_repeats=3),
+            r'does not take `num_repeats`',
+        ),
+        (
+            dict(train_dataloader__dataset=dict(type='ToyDataset', size=0)),
+            r'`train_dataloader.dataset` is empty',
+        ),
+        (
+            dict(
+                train_dataloader__batch_size=50,
+                train_dataloader__drop_last=True,
+            ),
+            r'`train_dataloader` yields no batch',
+        ),
+    ],
+)
+def test_wrong_setting_is_refused_before_training(tmp_path, changes, message):
+    recorder = Recorder()
+    with pytest.raises((TypeError, ValueError, RuntimeError), match=message):
+        runner = make_runner(tmp_path, **changes)
+        runner.register_hook(recorder)
+        runner.train()
+    assert not recorder.numbers
+
+
+def test_wrong_loss_key_lists_the_keys(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"names \['loss_bbox'\].*\['loss', 'loss_cls'\]"
+    ):
+        train(
+            tmp_path,
+            **hooks(loss_key='loss_bbox'),
+            model=dict(type='ToyModel', keys=['loss_cls']),
+        )
+
+
+@pytest.mark.parametrize(
+    'loss_key, expected',
+    [
+        ('loss', 6),  # the total, which the model's own key hides in the log
+        ('loss_a', 2),
+        (['loss_a', 'loss_b'], 5),
+        (['loss'], 6),
+    ],
+)
+def test_loss_key_chooses_what_is_scored(tmp_path, loss_key, expected):
+    runner = make_runner(
+        tmp_path,
+        **hooks(loss_key=loss_key),
+        model=dict(type='ToyModel', keys=['loss', 'loss_a', 'loss_b']),
+        train_cfg=dict(by_epoch=True, max_epochs=1),
+        optim_wrapper__optimizer__lr=0.0,
+    )
+    recorder = Recorder()
+    runner.register_hook(recorder)
+    runner.train()
+    for numbers, loss in zip(recorder.numbers, recorder.losses):
+        scores = hook_of(runner).scores[numbers]
+        torch.testing.assert_close(
+            scores, torch.full((4,), 0.1 * expected * loss)
+        )
+
+
+@MODELS.register_module(force=True)
+class OwnStep(BaseModel):
+    """A model that does not go through ``update_params``."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(2, 2)
+
+    def forward(self, inputs, label, number, mode='tensor'):
+        return self.linear(inputs)
+
+    def train_step(self, data, optim_wrapper):
+        logits = self.linear(data['inputs'])
+        loss = torch.nn.functional.cross_entropy(logits, data['label'])
+        optim_wrapper.backward(loss)
+        optim_wrapper.step()
+        optim_wrapper.zero_grad()
+        return dict(loss=loss)
+
+
+def test_model_that_cannot_be_rescaled_is_refused(tmp_path):
+    with pytest.raises(RuntimeError, match='Set `rescale_loss=False`'):
+        train(tmp_path, model=dict(type='OwnStep'))
+
+
+def test_model_that_cannot_be_rescaled_trains_without(tmp_path):
+    runner = train(
+        tmp_path, **hooks(rescale_loss=False), model=dict(type='OwnStep')
+    )
+    assert (hook_of(runner).scores > 0).all()
+
+
+def test_run_too_short_to_prune_says_so(tmp_path, caplog):
+    runner = make_runner(tmp_path, train_cfg=dict(by_epoch=True, max_epochs=2))
+    messages = []
+    runner.logger.warning = messages.append
+    runner.train()
+    assert any('BLS prunes nothing' in message for message in messages)

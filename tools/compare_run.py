@@ -1,0 +1,235 @@
+"""Train one run of `tools/compare.py`, in a process of its own.
+
+    python tools/compare_run.py WORK_DIR/SEED/VARIANT/settings.json
+
+The settings are what `compare.py` wrote; `result.json` appears beside them.
+"""
+
+import copy
+import json
+import math
+import sys
+import time
+from numbers import Real
+from pathlib import Path
+
+import train
+from mmengine.hooks import Hook
+from torch.utils.data import BatchSampler
+
+from bls_mm import BLSHook
+from bls_mm.config import has_pruning, load_config
+from bls_mm.loop import is_epoch_based
+
+# What a config counts in epochs or iterations.
+SCHEDULE_FIELDS = {
+    'param_scheduler': (
+        'begin', 'end', 'milestones', 'T_max', 'total_steps', 'step_size',
+        'periods',
+    ),
+    'custom_hooks': (
+        'begin_epoch', 'begin_iter', 'switch_epoch', 'num_last_epochs',
+        'action_epoch', 'warmup_epochs',
+    ),
+}  # fmt: skip
+
+
+def main():
+    path = Path(sys.argv[1])
+    settings = json.loads(path.read_text())
+    runner = train.build_runner(run_config(settings, str(path.parent)))
+    clock = TrainClock()
+    runner.register_hook(clock)
+    runner.train()
+    write_json(path.parent / 'result.json', result(settings, runner, clock))
+
+
+def run_config(settings, work_dir):
+    """The config of a run, made as `tools/train.py` makes it."""
+    args = train.parse_args([settings['config'], '--work-dir', work_dir])
+    args.prune = settings['prune']
+    args.prune_ratio = settings['prune_ratio']
+    if args.prune is None and has_pruning(load_config(args.config)):
+        args.prune = 'none'  # a config that prunes by itself
+    args.cfg_options = {
+        **settings['cfg_options'],
+        'randomness.seed': settings['seed'],
+    }
+    cfg = train.make_config(args)
+    cfg.resume = False
+    if settings['schedule_share'] is not None:
+        cfg = compress_schedule(cfg, settings['schedule_share'])
+    return cfg
+
+
+def result(settings, runner, clock):
+    """What a finished run reports.
+
+    Returns:
+        dict: Numbers, strings, lists and dicts of them.
+    """
+    loop = runner.train_loop
+    if settings['prune'] is not None:
+        report = pruned_report(runner)
+    else:
+        report = unpruned_report(loop)
+    return dict(
+        settings=settings,
+        metrics={
+            name: float(value)
+            for name, value in clock.metrics.items()
+            if isinstance(value, Real)
+        },
+        saved=1 - report['visited'] / report['visited_unpruned'],
+        train_seconds=clock.seconds,
+        cpu_seconds=clock.cpu_seconds,
+        epochs=loop.max_epochs if is_epoch_based(loop) else None,
+        iterations=runner.iter,
+        **report,
+    )
+
+
+def pruned_report(runner):
+    """What the hook and the sampler of a pruned run report."""
+    hook = next(hook for hook in runner.hooks if isinstance(hook, BLSHook))
+    history, _ = runner.message_hub.get_scalar('train/bls_kept').data
+    pruner = runner.train_dataloader.batch_sampler.sampler.pruner
+    return dict(
+        visited=hook.visited,
+        visited_unpruned=hook.visited_unpruned,
+        kept=[float(share) for share in history],
+        prune_ratio=getattr(pruner, 'prune_ratio', None),
+    )
+
+
+def unpruned_report(loop):
+    """The same for a run without a hook, in one process."""
+    loader = loop.dataloader
+    size = len(loader.dataset)
+    if is_epoch_based(loop):
+        visited = loop.max_epochs * size
+    elif type(loader.batch_sampler) is BatchSampler:
+        visited = loop.max_iters * loader.batch_size
+    else:  # its batches are not all full
+        visited = round(loop.max_iters * size / len(loader))
+    return dict(
+        visited=visited,
+        visited_unpruned=visited,
+        kept=[1.0] * math.ceil(visited / size),
+        prune_ratio=None,
+    )
+
+
+class TrainClock(Hook):
+    """Measure the time of training without that of validation.
+
+    Attributes:
+        seconds (float): From the start of the first epoch to the end of the
+            last one.
+        cpu_seconds (float): Those that this process computed.
+        metrics (dict): Those of the last validation.
+    """
+
+    priority = 'VERY_HIGH'  # first, so that the work of other hooks counts
+
+    def __init__(self):
+        self.seconds = 0.0
+        self.cpu_seconds = 0.0
+        self.metrics = {}
+        self._since = None
+        self._paused = False
+
+    def before_train_epoch(self, runner):
+        if self._since is None:
+            self._start()
+
+    def before_val(self, runner):
+        self._paused = self._since is not None
+        self._stop()
+
+    def after_val(self, runner):
+        if self._paused:
+            self._start()
+
+    def after_val_epoch(self, runner, metrics=None):
+        self.metrics = metrics or {}
+
+    def after_train(self, runner):
+        self._stop()
+
+    def _start(self):
+        self._since = time.perf_counter(), time.process_time()
+
+    def _stop(self):
+        if self._since is not None:
+            wall, cpu = self._since
+            self.seconds += time.perf_counter() - wall
+            self.cpu_seconds += time.process_time() - cpu
+            self._since = None
+
+
+def compress_schedule(cfg, share):
+    """Shorten a run together with all that happens in its course.
+
+    Args:
+        cfg (Config): The config. It is not changed.
+        share (float): Share of the run to keep, in (0, 1].
+
+    Returns:
+        Config: A new config, of a whole number of epochs or iterations.
+    """
+    cfg = copy.deepcopy(cfg)
+    unit = 'max_epochs' if 'max_epochs' in cfg.train_cfg else 'max_iters'
+    length = cfg.train_cfg[unit]
+    cfg.train_cfg[unit] = max(1, round(length * share))
+    factor = cfg.train_cfg[unit] / length
+    for part, fields in SCHEDULE_FIELDS.items():
+        if cfg.get(part):
+            cfg[part] = compress_fields(cfg[part], fields, factor)
+    return cfg
+
+
+def compress_fields(node, fields, factor):
+    """Scale the fields of these names, however deep they are nested."""
+    if isinstance(node, (list, tuple)):
+        return [compress_fields(item, fields, factor) for item in node]
+    if not isinstance(node, dict):
+        return node
+    scaled = copy.copy(node)
+    for key, value in node.items():
+        if key in fields:
+            scaled[key] = scale(value, factor)
+        else:
+            scaled[key] = compress_fields(value, fields, factor)
+    if 'end' in fields and node.get('end') is not None:
+        keep_span(scaled, node)
+    return scaled
+
+
+def keep_span(scaled, scheduler):
+    """Repair what rounding did to a scheduler that begins and ends."""
+    begin = scaled.get('begin', 0)
+    scaled['end'] = max(scaled['end'], begin + 1)
+    if scheduler.get('T_max') == scheduler['end'] - scheduler.get('begin', 0):
+        scaled['T_max'] = scaled['end'] - begin  # ends at its minimum
+
+
+def scale(value, factor):
+    """Scale one time or a list of them to whole numbers.
+
+    What is not 0 stays at least 1: no period is empty.
+    """
+    if isinstance(value, (list, tuple)):
+        return [scale(item, factor) for item in value]
+    return value and max(1, round(value * factor))
+
+
+def write_json(file, content):
+    """Write readable JSON, all of it or nothing."""
+    part = file.with_suffix('.part')
+    part.write_text(json.dumps(content, indent=2) + '\n')
+    part.replace(file)
+
+
+if __name__ == '__main__':
+    main()

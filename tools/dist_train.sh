@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Train on several GPUs of this machine: tools/dist_train.sh CONFIG GPUS [ARG...]
+#
+# ARGs go to tools/train.py. For several machines set NNODES, NODE_RANK,
+# MASTER_ADDR and PORT, as torchrun takes them.
+set -euo pipefail
+config=$1
+gpus=$2
+shift 2
+exec python -m torch.distributed.run \
+  --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" \
+  --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
+  --nproc_per_node="$gpus" \
+  "$(dirname "${BASH_SOURCE[0]}")/train.py" "$config" --launcher pytorch "$@"

@@ -1,0 +1,158 @@
+"""Train a model of any OpenMMLab package, with pruned data if asked to.
+
+The command line of the packages' own `tools/train.py` plus `--prune`,
+`--prune-ratio` and `--score`. `CONFIG` is a file or a zoo path:
+
+    python tools/train.py mmdet::retinanet/retinanet_r50_fpn_1x_coco.py \
+        --prune infobatch
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+from mmengine.config import ConfigDict, DictAction
+from mmengine.device import get_device
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from bls_mm.config import add_pruning, load_config
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('config', help='config file, or package::path')
+    parser.add_argument(
+        '--prune',
+        metavar='{infobatch,seta,random,none}',
+        help='how to prune the data; `none` only keeps scores; without it '
+        'the config is trained as it stands',
+    )
+    parser.add_argument(
+        '--prune-ratio',
+        type=float,
+        help='share of the prunable samples to drop, in [0, 1); defaults to '
+        'that of the pruner',
+    )
+    parser.add_argument(
+        '--score', help='what to score samples by, such as `ema`'
+    )
+    parser.add_argument(
+        '--work-dir',
+        help='where logs and checkpoints go; defaults to the `work_dir` of '
+        'the config, or ./work_dirs/CONFIG',
+    )
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='continue from this checkpoint, or from the latest one in the '
+        'work dir',
+    )
+    parser.add_argument(
+        '--amp', action='store_true', help='train in mixed precision'
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate to the actual batch size',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='settings that override the config, pruning included, as '
+        'key=value; a nested key has dots, a list is "[a,b]"',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='who starts the processes of a distributed run',
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args(argv)
+    if args.prune is None and (args.prune_ratio, args.score) != (None, None):
+        parser.error('`--prune-ratio` and `--score` need `--prune`.')
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def make_config(args):
+    """Load the config and apply the command line to it."""
+    cfg = load_config(args.config)
+    cfg.launcher = args.launcher
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs', Path(args.config).stem))
+    if args.amp:
+        use_amp(cfg)
+    if args.auto_scale_lr:
+        use_auto_scale_lr(cfg)
+    if args.resume is not None:  # else `resume` of the config holds
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+    if args.prune is not None:
+        cfg = add_pruning(cfg, args.prune, args.prune_ratio, args.score)
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    fill_dataloaders(cfg)
+    return cfg
+
+
+def use_amp(cfg):
+    """Switch the optimizer wrapper to mixed precision."""
+    if get_device() == 'cpu':
+        raise ValueError('`--amp` needs a GPU, but there is none.')
+    cfg.optim_wrapper['type'] = 'AmpOptimWrapper'
+    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def use_auto_scale_lr(cfg):
+    """Let the runner scale the learning rate to the batch size."""
+    if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
+        raise ValueError(
+            '`--auto-scale-lr` needs `auto_scale_lr.base_batch_size`, which '
+            'the config does not have.'
+        )
+    cfg.auto_scale_lr.enable = True
+
+
+def fill_dataloaders(cfg):
+    """Add what mmpretrain's configs leave to its own `tools/train.py`."""
+    if cfg.get('default_scope') != 'mmpretrain':
+        return
+    for split in ('train', 'val', 'test'):
+        loader = cfg.get(f'{split}_dataloader')
+        if loader is None:
+            continue
+        loader.setdefault('pin_memory', get_device() != 'cpu')
+        loader.setdefault(
+            'persistent_workers', loader.get('num_workers', 0) > 0
+        )
+        loader.setdefault('collate_fn', ConfigDict(type='default_collate'))
+
+
+def build_runner(cfg):
+    """Build the runner that the config asks for."""
+    if 'runner_type' in cfg:
+        return RUNNERS.build(cfg)
+    return Runner.from_cfg(cfg)
+
+
+def main():
+    args = parse_args()
+    try:
+        cfg = make_config(args)
+    except (FileNotFoundError, TypeError, ValueError) as error:
+        raise SystemExit(f'{Path(__file__).name}: error: {error}') from None
+    build_runner(cfg).train()
+
+
+if __name__ == '__main__':
+    main()
