@@ -157,14 +157,13 @@ class BLSSampler(Sampler):
         self.epoch = epoch
         order = self._order(epoch)
         if kept is not None:
-            ids = self.samples.of_index
-            order = order[kept[order if ids is None else ids[order]]]
+            order = _filtered(order, kept, self.samples.of_index)
         self.selected = len(order)
         if self._batch_size is None:
             self.pass_size = self._padded(len(order))
             self._indices = self._of_rank(order)
-            return order[:0]
-        order = torch.cat([self.carried, order])
+            return self.carried
+        order = torch.cat([self.carried.to(order.dtype), order])
         full = self._batch_size * self.world_size
         batches = len(order) // full
         if max_batches is not None:
@@ -173,25 +172,28 @@ class BLSSampler(Sampler):
         self._indices = order[self.rank : self.pass_size : self.world_size]
         # Never more than two batches, unless a run is resumed in mid-pass
         # from a checkpoint that knows nothing of passes.
-        return order[self.pass_size :][: 2 * full].clone()
+        return order[self.pass_size :][: 2 * full].long()
 
     def _order(self, epoch: int) -> Tensor:
         """All indices of a pass in their order, the same on all ranks."""
         if self._inner is not None:
             return self._inner.order(epoch, self.seed)
         size = self.full_size
+        # The same numbers as in int64, in half of the memory.
+        dtype = torch.int32 if size < 2**31 else torch.int64
         if self.shuffle:
             generator = torch.Generator()
             generator.manual_seed(self.seed + epoch)
-            order = torch.randperm(size, generator=generator)
+            order = torch.randperm(size, generator=generator, dtype=dtype)
         else:
-            order = torch.arange(size)
-        return order if self._round is None else self._round[order]
+            order = torch.arange(size, dtype=dtype)
+        return order if self._round is None else self._round[order.long()]
 
     def _of_rank(self, order: Tensor) -> Tensor:
         """The share of this rank, as ``DefaultSampler`` deals it out."""
         total = self._padded(len(order))
-        order = order.repeat(math.ceil(total / max(1, len(order))))
+        if total > len(order):
+            order = order.repeat(math.ceil(total / len(order)))
         return order[self.rank : total : self.world_size]
 
     def _padded(self, size: int) -> int:
@@ -252,4 +254,20 @@ class BLSSampler(Sampler):
 
     def __len__(self) -> int:
         """Number of indices of this rank in the current pass."""
-        return len(self._current())
+        if self._indices is None:
+            total = self._padded(self.full_size)
+            return len(range(self.rank, total, self.world_size))
+        return len(self._indices)
+
+
+def _filtered(
+    order: Tensor, kept: Tensor, of_index: Optional[Tensor]
+) -> Tensor:
+    """The indices of an order whose samples are kept, chunk by chunk."""
+    parts = []
+    for part in order.split(_CHUNK):
+        ids = part.long()  # as an index has to be, in 8 bytes
+        if of_index is not None:
+            ids = of_index[ids]
+        parts.append(part[kept[ids]])
+    return torch.cat(parts)

@@ -5,7 +5,7 @@ from itertools import combinations
 import pytest
 import torch
 
-from bls_mm.pruners.kmeans import kmeans_cuts
+from bls_mm.pruners.kmeans import _GRID, _widest_gaps, kmeans_cuts
 
 
 def seeded(seed=0):
@@ -126,6 +126,18 @@ def test_kmeans_finds_small_clusters_beside_a_large_one():
     groups = group_numbers(values, kmeans_cuts(values, 5))
     assert groups[-7:].tolist() == [1, 1, 1, 2, 2, 3, 4]
     assert (groups[:-7] == 0).all()
+
+
+@pytest.mark.parametrize('size', [1, 2, 3, 600, 3000])
+def test_widest_gaps_are_found_part_by_part(size):
+    ordered = normal(size).sort().values
+    widths = ordered.diff()
+    whole = set(_widest_gaps(ordered).tolist())
+    assert len(whole) == min(_GRID, size - 1)
+    for part in (1, 2, 100, 2999, 3000):
+        assert set(_widest_gaps(ordered, part).tolist()) == whole
+    narrowest = min((widths[i - 1] for i in whole), default=0)
+    assert int((widths > narrowest).sum()) < max(1, len(whole))
 
 
 def test_kmeans_groups_a_large_cluster_alike_beside_outliers():

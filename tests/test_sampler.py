@@ -118,6 +118,15 @@ def test_sampler_is_built_from_what_other_samplers_take():
 # With a mask
 
 
+@pytest.mark.parametrize('batch_size', [None, 1])
+def test_kept_are_visited_when_there_are_many(batch_size):
+    # More than are filtered at a time.
+    sampler = attached(150_001, batch_size)
+    kept = random_mask(150_001, 0.5)
+    sampler.begin_pass(1, kept)
+    assert sorted(sampler) == kept.nonzero().flatten().tolist()
+
+
 @pytest.mark.parametrize('shuffle', [True, False])
 @pytest.mark.parametrize('world_size', WORLD_SIZES)
 @pytest.mark.parametrize('share', [0, 0.02, 0.5, 1])

@@ -208,7 +208,13 @@ def parse_args(argv=None):
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('--packages', nargs='+', default=PACKAGES)
+    parser.add_argument(
+        '--packages',
+        nargs='+',
+        default=[name for name in PACKAGES if find_spec(name)],
+        help='import names; defaults to those of '
+        f'{", ".join(PACKAGES)} that are installed',
+    )
     parser.add_argument(
         '--filter',
         nargs='+',
@@ -227,7 +233,11 @@ def parse_args(argv=None):
         help='share of the training configs that should pass',
     )
     parser.add_argument('--json', help='write the results to this file, too')
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    for name in args.packages:
+        if find_spec(name) is None:
+            parser.error(f'The package `{name}` is not installed.')
+    return args
 
 
 def main(argv=None):

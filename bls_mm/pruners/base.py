@@ -8,6 +8,8 @@ from torch import Tensor
 
 from bls_mm.checks import check_range
 
+_CHUNK = 2**20
+
 
 class Selection(NamedTuple):
     """The samples that a pass visits.
@@ -97,17 +99,35 @@ def select_random(
     """
     total = len(scores)
     size = max(1, round((1 - prune_ratio) * total))
-    kept = random_permutation(total, generator, scores.device)[:size]
-    kept = kept.sort().values
-    weights = torch.ones(size, dtype=torch.float32, device=scores.device)
-    return Selection(kept, weights)
+    kept = random_subset(total, size, generator, scores.device)
+    return select_mask(kept)
 
 
-def random_permutation(
-    size: int, generator: torch.Generator, device: torch.device
+def select_mask(kept: Tensor) -> Selection:
+    """The samples of a mask, bool, shape (N,), with weight 1."""
+    indices = kept.nonzero().squeeze(1)
+    weights = torch.ones_like(indices, dtype=torch.float32)
+    return Selection(indices, weights)
+
+
+def random_subset(
+    total: int, size: int, generator: torch.Generator, device: torch.device
 ) -> Tensor:
-    """A permutation drawn where the generator lives, int64, shape (size,)."""
-    permutation = torch.randperm(
-        size, generator=generator, device=generator.device
+    """Mark ``size`` of ``total`` places at random.
+
+    Takes 5 bytes a place at its peak, where a permutation takes 8 and
+    sorting it 24.
+
+    Returns:
+        Tensor: Bool, shape (total,), drawn where the generator lives and
+        moved to ``device``.
+    """
+    where = generator.device
+    dtype = torch.int32 if total < 2**31 else torch.int64
+    order = torch.randperm(
+        total, generator=generator, device=where, dtype=dtype
     )
-    return permutation.to(device)
+    chosen = torch.zeros(total, dtype=torch.bool, device=where)
+    for part in order[:size].split(_CHUNK):
+        chosen[part.long()] = True  # an index has to be int64
+    return chosen.to(device)

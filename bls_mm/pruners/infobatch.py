@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bls_mm.registry import PRUNERS
 
-from .base import Pruner, Selection, random_permutation
+from .base import Pruner, Selection, random_subset, select_mask
 
 
 @PRUNERS.register_module()
@@ -53,14 +53,13 @@ def select_infobatch(
     # out above all of them.
     wide = torch.float32 if scores.device.type == 'mps' else torch.float64
     easy = scores < scores.mean(dtype=wide)
-    easy_ids = easy.nonzero().squeeze(1)
-    dropped = _round_at_random(prune_ratio * len(easy_ids), generator)
-    shuffled = random_permutation(len(easy_ids), generator, scores.device)
-    weights = torch.ones_like(scores, dtype=torch.float32)
-    weights[easy_ids] = 1 / (1 - prune_ratio)
-    weights[easy_ids[shuffled[:dropped]]] = 0
-    kept = weights.nonzero().squeeze(1)
-    return Selection(kept, weights[kept])
+    count = int(easy.sum())
+    dropped = _round_at_random(prune_ratio * count, generator)
+    chosen = random_subset(count, dropped, generator, scores.device)
+    kept = torch.ones_like(easy).masked_scatter_(easy, ~chosen)
+    indices, weights = select_mask(kept)
+    weights.masked_fill_(easy[kept], 1 / (1 - prune_ratio))
+    return Selection(indices, weights)
 
 
 def _round_at_random(value: float, generator: torch.Generator) -> int:

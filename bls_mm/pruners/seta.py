@@ -9,7 +9,13 @@ from torch import Tensor
 from bls_mm.checks import check_range
 from bls_mm.registry import PRUNERS
 
-from .base import Pruner, Selection, select_random
+from .base import (
+    Pruner,
+    Selection,
+    random_subset,
+    select_mask,
+    select_random,
+)
 from .kmeans import kmeans_cuts
 
 
@@ -50,20 +56,48 @@ class SeTa(Pruner):
         self.window_scale = window_scale
 
     def _select(self, scores: Tensor, generator: torch.Generator) -> Selection:
-        kept = select_random(scores, self.prune_ratio, generator)
         if self.epoch == 0:
-            return kept
-        inside = in_window(
-            scores[kept.indices],
+            return select_random(scores, self.prune_ratio, generator)
+        return select_seta(
+            scores,
+            self.prune_ratio,
             self.num_groups,
             self.window_scale,
             self.epoch,
+            generator,
         )
-        return Selection(kept.indices[inside], kept.weights[inside])
 
     def anneal(self, scores: Tensor, generator: torch.Generator) -> Selection:
         """A random ``1 - prune_ratio`` of all samples."""
         return select_random(scores, self.prune_ratio, generator)
+
+
+def select_seta(
+    scores: Tensor,
+    prune_ratio: float,
+    num_groups: int,
+    window_scale: float,
+    epoch: int,
+    generator: torch.Generator,
+) -> Selection:
+    """Select by the SeTa rule.
+
+    Args:
+        scores (Tensor): Shape (N,).
+        prune_ratio (float): Share of all samples to drop at random.
+        num_groups (int): Number of groups.
+        window_scale (float): Share of the groups in the window.
+        epoch (int): Number of the pass, which places the window.
+        generator (torch.Generator): Source of randomness.
+
+    Returns:
+        Selection: The samples in the window, all with weight 1.
+    """
+    total = len(scores)
+    size = max(1, round((1 - prune_ratio) * total))
+    kept = random_subset(total, size, generator, scores.device)
+    inside = in_window(scores[kept], num_groups, window_scale, epoch)
+    return select_mask(kept.masked_scatter_(kept.clone(), inside))
 
 
 def in_window(
