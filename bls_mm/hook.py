@@ -106,15 +106,16 @@ class BLSHook(Hook):
         loader = train_loop.dataloader
         sampler = _find_sampler(loader)
         self._by_epoch = loop.is_epoch_based(train_loop)
-        streams = not self._by_epoch and type(loader.batch_sampler) is (
-            BatchSampler
-        )
+        # mmdet's batch samplers regroup indices and cannot form a stream.
+        plain = type(loader.batch_sampler) is BatchSampler
+        batch_size = getattr(loader.batch_sampler, 'batch_size', None)
         self._tracker = BatchTracker(loader)
         self._planner = PassPlanner(
             sampler,
             self._tracker.num_batches,
             train_loop.max_iters,
-            loader.batch_size if streams else None,
+            batch_size if isinstance(batch_size, int) else None,
+            stream=plain and not self._by_epoch,
         )
         device = next(runner.model.parameters()).device
         size = sampler.samples.count

@@ -29,9 +29,10 @@ class PassPlanner:
         num_batches (callable): Number of batches that the DataLoader makes
             of what the sampler yields.
         steps (int): Iterations of the unpruned run.
-        batch_size (int, optional): If given, passes form a stream of full
-            batches of this size, see :meth:`BLSSampler.attach`.
+        batch_size (int, optional): The most samples in a batch, if known.
             Defaults to None.
+        stream (bool): Whether passes form a stream of full batches, see
+            :meth:`BLSSampler.attach`. Defaults to False.
 
     Attributes:
         budget (Budget): Passes and steps of the unpruned run.
@@ -52,17 +53,19 @@ class PassPlanner:
         num_batches: Callable[[], int],
         steps: int,
         batch_size: Optional[int] = None,
+        stream: bool = False,
     ) -> None:
-        sampler.attach(batch_size)
+        sampler.attach(batch_size if stream else None)
         self.sampler = sampler
         self._num_batches = num_batches
-        if batch_size is None:
-            self.budget = Budget(steps, num_batches())
-            self._samples_per_pass = sampler.pass_size
-        else:
+        self._batch_size = batch_size
+        if stream and batch_size is not None:
             full = batch_size * sampler.world_size
             self.budget = Budget(steps, sampler.full_size, full)
             self._samples_per_pass = sampler.full_size
+        else:
+            self.budget = Budget(steps, num_batches())
+            self._samples_per_pass = self._pass_size()
         if not self.budget.numerator:
             raise ValueError(
                 '`train_dataloader` yields no batch: its dataset of '
@@ -118,7 +121,7 @@ class PassPlanner:
             self.weights = None  # `drop_last` took all that was selected
             self._begin(number, first_step)
         share = self.current.length / max(1, self._num_batches())
-        self.visited += round(self.sampler.pass_size * share)
+        self.visited += round(self._pass_size() * share)
         return self.current
 
     def resume_pass(self, number: int, first_step: int, done: int) -> None:
@@ -190,6 +193,15 @@ class PassPlanner:
             self._num_batches(), first_step, whole_end, last_step
         )
         self.current = Pass(number, first_step, last_step, length)
+
+    def _pass_size(self) -> int:
+        """Samples in the batches of this pass, all ranks together."""
+        size = self.sampler.pass_size
+        if self._batch_size is None:
+            return size
+        # With `drop_last` the last of them are in no batch.
+        full = self._num_batches() * self._batch_size
+        return min(size, full * self.sampler.world_size)
 
     def _samples(self, steps: int) -> int:
         """Samples that the unpruned run visits in a number of steps."""

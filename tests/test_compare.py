@@ -83,7 +83,9 @@ def test_matched_ratio_is_the_formula():
     assert compare.matched_ratio(kept) == pytest.approx(expected)
 
 
-ARGS = SimpleNamespace(config='c.py', cfg_options={}, prune_ratio=0.4)
+ARGS = SimpleNamespace(
+    config='c.py', cfg_options={}, prune_ratio=0.4, score='ema'
+)
 REFERENCE = dict(saved=0.25, kept=[1, 0.5, 0.5, 0.5, 0.5, 1, 1, 1])
 
 
@@ -103,6 +105,7 @@ def test_run_settings(variant, reference, prune, ratio, share):
     assert settings['prune'] == prune
     assert settings['prune_ratio'] == pytest.approx(ratio)
     assert settings['schedule_share'] == share
+    assert settings['score'] == ('ema' if prune else None)
     assert settings['seed'] == 1
 
 

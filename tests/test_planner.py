@@ -15,9 +15,7 @@ def make_planner(
 ):
     sampler = BLSSampler(range(size), pruner=pruner, seed=0)
     batches = BatchSampler(sampler, batch, settings.get('drop_last', False))
-    planner = PassPlanner(
-        sampler, batches.__len__, steps, batch if stream else None
-    )
+    planner = PassPlanner(sampler, batches.__len__, steps, batch, stream)
     return planner, batches
 
 
@@ -84,6 +82,12 @@ def test_budget_counts_the_visits():
     visited = sum(len(run_pass(planner, torch.zeros(40))) for _ in range(8))
     assert planner.visited == visited < 320
     assert planner.unpruned == 320
+
+
+def test_budget_counts_no_sample_that_is_dropped():
+    planner, _ = make_planner(size=41, batch=6, steps=48, drop_last=True)
+    run_pass(planner, torch.zeros(41))
+    assert planner.visited == planner.unpruned == 36
 
 
 def test_pass_is_not_pruned_to_nothing():

@@ -128,12 +128,13 @@ def lloyd(values, num_groups, max_rounds=300):
         ndarray: Group of each value, from 0 for the lowest.
     """
     centres = np.quantile(values, (np.arange(num_groups) + 0.5) / num_groups)
+    tolerance = 1e-4 * values.std()
     for _ in range(max_rounds):
         groups = np.abs(values[:, None] - centres).argmin(1)
         moved = np.array(
             [values[groups == g].mean() for g in range(num_groups)]
         )
-        if np.allclose(moved, centres, rtol=0, atol=1e-4 * values.std()):
+        if np.allclose(moved, centres, rtol=0, atol=tolerance):
             break
         centres = moved
     return groups
@@ -563,6 +564,7 @@ def measure_select_time(task):
     functions = dict(
         select=lambda: select(scores),
         start=lambda: start_pass(planner, scores),
+        setup=lambda: make_planner(name, size),
     )
     if size <= REFERENCE_LIMITS[name]:
         functions.update(reference_functions(name, scores))
@@ -580,6 +582,7 @@ def measure_select_time(task):
         reference_start_s=plain_start,
         start_ratio=ratio(plain_start, seconds['start']),
         unpruned_start_s=seconds.get('unpruned'),
+        setup_s=seconds['setup'],
     )
 
 
@@ -606,12 +609,11 @@ def measure_select_memory(task):
     name, size, device = task['pruner'], task['size'], task['device']
     warm_up(name, device)
     scores = make_scores(size, device)
-    select, planner = make_pruner(name, device), make_planner(name, size)
     places = {'host': 'cpu', 'device': device}
     if device == 'cpu':
         del places['device']  # the same memory
     memory = {place: Memory(where) for place, where in places.items()}
-    results = {}
+    select, results = make_pruner(name, device), {}
 
     def note(what, bytes_of):
         for place, each in memory.items():
@@ -621,8 +623,9 @@ def measure_select_memory(task):
         each.forget_peak()
     select(scores)
     note('select_peak', Memory.peak)
-    # From the second pass on there is a pass before, which is replaced.
+    planner = make_planner(name, size)
     start_pass(planner, scores)
+    # From now on there is a pass before, which the next one replaces.
     for each in memory.values():
         each.forget_peak()
     start_pass(planner, scores)
@@ -856,6 +859,15 @@ def measure_machine(task):
 
 # The tables
 
+
+def readable(seconds):
+    """Three digits and a unit."""
+    for unit, factor in (('µs', 1e6), ('ms', 1e3)):
+        if seconds * factor < 999.5:
+            return f'{seconds * factor:.3g} {unit}'
+    return f'{seconds:.3g} s'
+
+
 # Heading, key of a row, format. Columns without any value are left out.
 COLUMNS = {
     'hook': [
@@ -880,13 +892,14 @@ COLUMNS = {
         ('pruner', 'pruner', '{}'),
         ('N', 'size', '{:,}'),
         ('kept', 'kept', '{:.1%}'),
-        ('select s', 'select_s', '{:.3g}'),
-        ('reference s', 'reference_s', '{:.3g}'),
+        ('select', 'select_s', readable),
+        ('reference', 'reference_s', readable),
         ('ratio', 'ratio', '{:.1f}'),
-        ('start s', 'start_s', '{:.3g}'),
-        ('reference s', 'reference_start_s', '{:.3g}'),
+        ('start', 'start_s', readable),
+        ('reference', 'reference_start_s', readable),
         ('ratio', 'start_ratio', '{:.1f}'),
-        ('unpruned s', 'unpruned_start_s', '{:.3g}'),
+        ('unpruned', 'unpruned_start_s', readable),
+        ('setup', 'setup_s', readable),
     ],
     'select: bytes per sample beside the scores': [
         ('pruner', 'pruner', '{}'),
@@ -901,8 +914,8 @@ COLUMNS = {
     ],
     'merge': [
         ('N', 'size', '{:,}'),
-        ('merge s', 'merge_s', '{:.3g}'),
-        ('reference s', 'reference_s', '{:.3g}'),
+        ('merge', 'merge_s', readable),
+        ('reference', 'reference_s', readable),
         ('ratio', 'ratio', '{:.2f}'),
         ('bytes per sample', 'bytes_per_sample', '{:.1f}'),
     ],
@@ -939,23 +952,25 @@ def make_table(title, rows):
     table = Table(title=title, box=rich.box.MARKDOWN, title_justify='left')
     for heading, key, _ in columns:
         is_text = isinstance(rows[0].get(key), str)
-        table.add_column(heading, justify='left' if is_text else 'right')
+        justify = 'left' if is_text else 'right'
+        table.add_column(heading, justify=justify, no_wrap=True)
     for row in rows:
         table.add_row(*(show(row.get(key), form) for _, key, form in columns))
     return table
 
 
 def show(value, form):
-    """Write a number, or a median with its quartiles."""
+    """Write a number, or a median and half the width of the middle half."""
     if value is None:
         return 'skipped'
+    write = form if callable(form) else form.format
     if not isinstance(value, dict):
-        return form.format(value)
-    text = form.format(value['median'])
-    if value['runs'] == 1:
+        return write(value)
+    text = write(value['median'])
+    if value['runs'] == 1 or not value['median']:
         return text
-    low, high = form.format(value['low']), form.format(value['high'])
-    return f'{text} ({low}-{high})'
+    spread = (value['high'] - value['low']) / 2 / abs(value['median'])
+    return f'{text} ±{spread:.0%}'
 
 
 # The command line
@@ -981,7 +996,9 @@ def parse_args(argv=None):
         help='pairs of trainings with and without the hook, and turns of '
         'the other measurements; defaults to 10',
     )
-    parser.add_argument('--json', default='benchmark.json', metavar='FILE')
+    parser.add_argument(
+        '--json', default='work_dirs/benchmark.json', metavar='FILE'
+    )
     parser.add_argument(
         '--only', nargs='+', choices=list(SECTIONS), metavar='SECTION'
     )
@@ -1005,10 +1022,15 @@ def parse_args(argv=None):
     return args
 
 
+def write_json(file, content):
+    file = Path(file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content, indent=2) + '\n')
+
+
 def main(argv=None):
     args = parse_args(argv)
-    # Where the output goes to a file, rich would cut it at 80 columns.
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = Console(width=200)  # rows of Markdown may not be broken
     machine = measure('machine', args)
     console.print(', '.join(f'{k} {v}' for k, v in machine.items() if v))
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -1023,7 +1045,7 @@ def main(argv=None):
         rows = list(SECTIONS[section](args))
         if rows:
             content['sections'][section] = rows
-            Path(args.json).write_text(json.dumps(content, indent=2) + '\n')
+            write_json(args.json, content)
             for table in make_tables(section, rows):
                 console.print(table)
 

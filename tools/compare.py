@@ -56,6 +56,9 @@ def parse_args(argv=None):
         help='ratio of the variants that use scores; defaults to those of '
         'the pruners',
     )
+    parser.add_argument(
+        '--score', help='what the variants score samples by, such as `ema`'
+    )
     parser.add_argument('--seeds', nargs='+', type=int, default=[0])
     parser.add_argument(
         '--fewer-epochs',
@@ -135,6 +138,7 @@ def run_settings(variant, seed, args, config_hash, reference):
         seed=seed,
         prune=None,
         prune_ratio=None,
+        score=None,
         schedule_share=None,
     )
     if variant == FEWER:
@@ -142,6 +146,7 @@ def run_settings(variant, seed, args, config_hash, reference):
     elif variant != FULL:
         settings['prune'] = variant
         settings['prune_ratio'] = args.prune_ratio
+        settings['score'] = args.score
     if variant == RANDOM and reference is not None:
         settings['prune_ratio'] = matched_ratio(reference['kept'])
     return settings
@@ -180,7 +185,7 @@ def run_all(args):
     """
     cfg = load_config(args.config)
     for name in args.prune:  # fail now, not after the full run
-        add_pruning(cfg, name, args.prune_ratio)
+        add_pruning(cfg, name, args.prune_ratio, args.score)
     config_hash = hashlib.sha256(cfg.pretty_text.encode()).hexdigest()
     names = variants(args.prune, args.fewer_epochs)
     results = []

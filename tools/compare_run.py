@@ -49,6 +49,7 @@ def run_config(settings, work_dir):
     args = train.parse_args([settings['config'], '--work-dir', work_dir])
     args.prune = settings['prune']
     args.prune_ratio = settings['prune_ratio']
+    args.score = settings['score']
     if args.prune is None and has_pruning(load_config(args.config)):
         args.prune = 'none'  # a config that prunes by itself
     args.cfg_options = {
