@@ -1,23 +1,23 @@
 """The hook that scores samples and prunes a training run."""
 
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, Optional, Sequence, Union
 
 import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.utils import is_seq_of
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader
+from torch.utils.data import DataLoader
 
 from . import loop, state
 from .dist import merge_scores
+from .lookup import BatchLookup
 from .planner import PassPlanner
 from .registry import SCORES, build
 from .rescale import LossRescaler
 from .sampler import BLSSampler
 from .schedule import Pass
 from .scores import Score
-from .tracking import BatchTracker
 
 
 @HOOKS.register_module()
@@ -57,7 +57,7 @@ class BLSHook(Hook):
 
     # Made in `before_train`, with what a runner has built by then.
     _planner: PassPlanner
-    _tracker: BatchTracker
+    _lookup: BatchLookup
     _rescaler: LossRescaler
 
     def __init__(
@@ -106,18 +106,16 @@ class BLSHook(Hook):
         loader = train_loop.dataloader
         sampler = _find_sampler(loader)
         self._by_epoch = loop.is_epoch_based(train_loop)
-        # mmdet's batch samplers regroup indices and cannot form a stream.
-        plain = type(loader.batch_sampler) is BatchSampler
-        batch_size = getattr(loader.batch_sampler, 'batch_size', None)
-        self._tracker = BatchTracker(loader)
+        device = next(runner.model.parameters()).device
+        self._lookup = BatchLookup(loader, sampler, device)
         self._planner = PassPlanner(
             sampler,
-            self._tracker.num_batches,
+            self._lookup.tracker.num_batches,
             train_loop.max_iters,
-            batch_size if isinstance(batch_size, int) else None,
-            stream=plain and not self._by_epoch,
+            self._lookup.batch_size,
+            # mmdet's batch samplers regroup indices and cannot stream them.
+            stream=self._lookup.plain and not self._by_epoch,
         )
-        device = next(runner.model.parameters()).device
         size = sampler.samples.count
         self.scores = torch.zeros(size, dtype=torch.float32, device=device)
         self._parallel = sampler.world_size > 1
@@ -161,7 +159,7 @@ class BLSHook(Hook):
 
     def after_train(self, runner: Any) -> None:
         """Report the saving; give the sampler and optimizer back."""
-        self._tracker.close()
+        self._lookup.tracker.close()
         self._rescaler.close()
         runner.logger.info(
             f'BLS: visited {self.visited} samples instead of '
@@ -194,8 +192,8 @@ class BLSHook(Hook):
                 self._merge()
             planner.next_pass(self.scores)
         current = planner.current
-        self._tracker.arm(skip=current.done)
-        self._weights = planner.batch_weights if self.rescale_loss else None
+        weights = planner.batch_weights if self.rescale_loss else None
+        self._lookup.begin_pass(weights, skip=current.done)
         loop.set_max_iters(
             runner, runner.iter - current.done + planner.iterations_left
         )
@@ -228,12 +226,8 @@ class BLSHook(Hook):
         self, runner: Any, batch_idx: int, data_batch: Any = None
     ) -> None:
         """Look up which samples are in the batch and what they weigh."""
-        self._ids = self._to_ids(self._tracker.pop())
+        self._ids, self._rescaler.weight = self._lookup.next()
         self._rescaler.loss = None
-        if self._weights is not None:
-            self._rescaler.weight = self._weights[self._ids].mean()
-        else:
-            self._rescaler.weight = None
 
     def after_train_iter(
         self,
@@ -264,13 +258,6 @@ class BLSHook(Hook):
         if self.align_schedule:
             loop.step_schedulers(runner, current.step - before - own_steps)
 
-    def _to_ids(self, indices: List[Any]) -> Tensor:
-        ids = self._planner.sampler.ids_of(indices)
-        device = self.scores.device
-        if device.type == 'cuda':
-            ids = ids.pin_memory()  # else the copy would wait for the device
-        return ids.to(device, non_blocking=True)
-
     def _loss(self, outputs: Dict[str, Tensor]) -> Tensor:
         """The loss to score by, shape ()."""
         total = self._rescaler.loss
@@ -280,6 +267,8 @@ class BLSHook(Hook):
                 'its loss cannot be rescaled. Set `rescale_loss=False` in '
                 'BLSHook.'
             )
+        if total is not None and self.loss_keys == ['loss']:
+            return total
         known = dict(outputs)
         if total is not None:
             # A model's own key of that name would hide the total.

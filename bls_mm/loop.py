@@ -61,6 +61,8 @@ def step_schedulers(runner: Any, times: int) -> None:
         runner (Runner): The runner in training.
         times (int): Number of steps.
     """
+    if not times:
+        return
     hooks = [h for h in runner.hooks if isinstance(h, ParamSchedulerHook)]
     for _ in range(times):
         for hook in hooks:

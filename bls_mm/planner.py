@@ -65,7 +65,7 @@ class PassPlanner:
             self._samples_per_pass = sampler.full_size
         else:
             self.budget = Budget(steps, num_batches())
-            self._samples_per_pass = self._pass_size()
+            self._samples_per_pass = self._samples_in(num_batches())
         if not self.budget.numerator:
             raise ValueError(
                 '`train_dataloader` yields no batch: its dataset of '
@@ -120,8 +120,7 @@ class PassPlanner:
         if not self.current.length and not len(self._left_over):
             self.weights = None  # `drop_last` took all that was selected
             self._begin(number, first_step)
-        share = self.current.length / max(1, self._num_batches())
-        self.visited += round(self._pass_size() * share)
+        self.visited += self._samples_in(self.current.length)
         return self.current
 
     def resume_pass(self, number: int, first_step: int, done: int) -> None:
@@ -194,14 +193,13 @@ class PassPlanner:
         )
         self.current = Pass(number, first_step, last_step, length)
 
-    def _pass_size(self) -> int:
-        """Samples in the batches of this pass, all ranks together."""
+    def _samples_in(self, batches: int) -> int:
+        """Samples in the first batches of this pass, all ranks together."""
         size = self.sampler.pass_size
         if self._batch_size is None:
-            return size
-        # With `drop_last` the last of them are in no batch.
-        full = self._num_batches() * self._batch_size
-        return min(size, full * self.sampler.world_size)
+            return round(size * batches / max(1, self._num_batches()))
+        # All but the last of a pass are full.
+        return min(size, batches * self._batch_size * self.sampler.world_size)
 
     def _samples(self, steps: int) -> int:
         """Samples that the unpruned run visits in a number of steps."""

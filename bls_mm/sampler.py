@@ -238,6 +238,17 @@ class BLSSampler(Sampler):
         of_index = self.samples.of_index
         return ids if of_index is None else of_index[ids]
 
+    def ids_in_order(self) -> Tensor:
+        """Sample ids of all indices of this rank in the current pass.
+
+        Returns:
+            Tensor: Int32 or int64, shape (len(self),), on the CPU.
+        """
+        of_index = self.samples.of_index
+        if of_index is None:
+            return self._current()
+        return of_index[self._current().long()]
+
     def _current(self) -> Tensor:
         if self._indices is None:
             self._indices = self._of_rank(self._order(self.epoch))

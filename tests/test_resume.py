@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from toy import StopAt, hook_of, make_runner, train
+from mmengine.runner import FlexibleRunner
+from toy import StopAt, hook_of, make_config, make_runner, train
 
 PRUNERS = ['InfoBatch', 'SeTa', 'RandomPrune']
 SCHEDULE = [
@@ -111,6 +112,32 @@ def assert_same_end(resumed, reference):
     ):
         assert ours.state_dict() == theirs.state_dict()
     assert resumed.max_iters == reference.max_iters == resumed.iter
+
+
+def flexible(work_dir, **changes):
+    config = make_config(work_dir, **changes)
+    name = f'flexible_{work_dir.name}_{changes.get("resume", False)}'
+    return FlexibleRunner(**config, experiment_name=name, env_cfg=dict())
+
+
+def test_flexible_runner_is_resumed_as_well(tmp_path):
+    changes, stop = CASES['mid-epoch']
+    broken = flexible(tmp_path / 'broken', **changes)
+    broken.register_hook(StopAt(stop))
+    with pytest.raises(KeyboardInterrupt):
+        broken.train()
+    resumed = flexible(tmp_path / 'broken', resume=True, **changes)
+    resumed.train()
+    reference = flexible(tmp_path / 'whole', **changes)
+    reference.train()
+    start = hook_of(resumed, 'Recorder').iters[0]
+    assert 0 < start < stop
+    assert (
+        hook_of(resumed, 'Recorder').numbers
+        == (hook_of(reference, 'Recorder').numbers[start:])
+    )
+    assert torch.equal(hook_of(resumed).scores, hook_of(reference).scores)
+    assert resumed.iter == resumed.max_iters == reference.iter
 
 
 def test_resume_loads_no_batch_that_was_trained_on(tmp_path, monkeypatch):
