@@ -3,7 +3,8 @@
 import pytest
 import torch
 from mmengine.model import BaseModel
-from mmengine.registry import MODELS
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from toy import Recorder, hook_of, make_runner, train
 
 
@@ -145,3 +146,89 @@ def test_run_too_short_to_prune_says_so(tmp_path, caplog):
     runner.logger.warning = messages.append
     runner.train()
     assert any('BLS prunes nothing' in message for message in messages)
+
+
+@MODELS.register_module(force=True)
+class TwoOptimizers(BaseModel):
+    """Two parts with an optimizer each, as in adversarial training."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = torch.nn.Linear(2, 2)
+        self.second = torch.nn.Linear(2, 2)
+        self.true = {'first': [], 'second': []}
+
+    def forward(self, inputs, label, number, mode='tensor'):
+        return self.first(inputs)
+
+    def train_step(self, data, optim_wrapper):
+        losses = {}
+        for name in ('first', 'second'):
+            logits = getattr(self, name)(data['inputs'])
+            loss = torch.nn.functional.cross_entropy(logits, data['label'])
+            self.true[name].append(loss.item())
+            optim_wrapper[name].update_params(loss)
+            losses[f'loss_{name}'] = loss.detach()
+        return dict(losses, loss=sum(losses.values()))
+
+
+TWO = dict(
+    model=dict(type='TwoOptimizers'),
+    optim_wrapper=dict(
+        constructor='TwoWrappers', optimizer=dict(type='SGD', lr=0.1)
+    ),
+)
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module(force=True)
+class TwoWrappers:
+    """Build an optimizer wrapper for each part."""
+
+    def __init__(self, optim_wrapper_cfg, paramwise_cfg=None):
+        self.settings = dict(optim_wrapper_cfg['optimizer'])
+
+    def __call__(self, model):
+        wrappers = {}
+        for name in ('first', 'second'):
+            parameters = getattr(model, name).parameters()
+            wrappers[name] = OptimWrapper(
+                torch.optim.SGD(parameters, lr=self.settings['lr'])
+            )
+        return OptimWrapperDict(**wrappers)
+
+
+def test_each_of_several_optimizers_is_rescaled(tmp_path):
+    runner = make_runner(tmp_path, **TWO)
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    scaled = {'first': [], 'second': []}
+    for name, wrapper in runner.optim_wrapper.items():
+        wrapper.backward = noting(wrapper.backward, scaled[name])
+    runner.train()
+    factors = {}
+    for name, true in runner.model.true.items():
+        assert len(true) == len(scaled[name]) == runner.iter
+        pairs = zip(scaled[name], true)
+        factors[name] = [round(ours / loss, 3) for ours, loss in pairs]
+    assert factors['first'] == factors['second']
+    assert max(factors['first']) > 1.2
+    assert (hook_of(runner).scores > 0).all()
+
+
+def noting(backward, noted):
+    def noted_backward(loss, **kwargs):
+        noted.append(loss.item())
+        backward(loss, **kwargs)
+
+    return noted_backward
+
+
+def test_score_of_several_optimizers_is_that_of_their_sum(tmp_path):
+    runner = make_runner(
+        tmp_path, **TWO, train_cfg=dict(by_epoch=True, max_epochs=1)
+    )
+    recorder = Recorder()
+    runner.register_hook(recorder)
+    runner.train()
+    for numbers, loss in zip(recorder.numbers, recorder.losses):
+        scores = hook_of(runner).scores[numbers]
+        torch.testing.assert_close(scores, torch.full((4,), 0.1 * loss))
