@@ -11,13 +11,13 @@ from mmengine.config import Config
 
 import bls_mm.hook
 import bls_mm.planner
-from bls_mm import BLSHook, BLSSampler
+from bls_mm import BLSHook
 from bls_mm.tracking import BatchTracker
 
 TOOLS = Path(__file__).parents[1] / 'tools'
 sys.path.insert(0, str(TOOLS))
 import check_zoo  # noqa: E402
-from check_zoo_run import check  # noqa: E402
+from check_zoo_run import RecordingScore, check  # noqa: E402
 from check_zoo_stubs import Scale, small_settings  # noqa: E402
 
 TOY = """
@@ -112,19 +112,23 @@ def test_bad_config_is_told_apart(tmp_path, old, new, expected, reason):
     assert result['reason'].startswith(reason)
 
 
-def shifted_ids(self, indices):
-    return (ids_of(self, indices) + (self.epoch > 0)) % len(self.dataset)
+record = RecordingScore.update
 
 
-ids_of = BLSSampler.ids_of
+def shifted(self, scores, indices, loss):
+    self.calls = getattr(self, 'calls', 0) + 1
+    record(self, scores, (indices + (self.calls > 8)) % len(scores), loss)
+
+
+def only_one(self, scores, indices, loss):
+    record(self, scores, indices[:1], loss)
 
 
 @pytest.mark.parametrize(
     'target, name, replacement, reason',
     [
-        (BLSSampler, 'ids_of', shifted_ids, 'scored sample'),
-        (BLSHook, '_to_ids', lambda *_: bls_mm.hook.torch.arange(2))
-        + ('for a batch of',),
+        (RecordingScore, 'update', shifted, 'scored sample'),
+        (RecordingScore, 'update', only_one, 'for a batch of'),
         (bls_mm.planner, 'is_pruned', lambda *_: False, 'nothing was pruned'),
         (bls_mm.hook.loop, 'step_schedulers', lambda *_: None, '_global_step'),
         (bls_mm.hook.loop, 'set_max_iters', lambda *_: None, 'announced'),

@@ -229,13 +229,20 @@ def test_summarise_compares_times_with_the_full_run_of_the_same_seed():
     full, pruned = compare_report.summarise(RESULTS)
     assert full['metric'] == dict(mean=98.5, std=pytest.approx(0.5**0.5))
     assert full['setting'] == '4 epochs'
-    assert pruned['setting'] == 'prune_ratio 0.5'
+    assert pruned['setting'] == 'prune_ratio 0.50'
     assert pruned['visited']['mean'] == 750
     assert pruned['saved'] == dict(
         mean=pytest.approx(25), std=pytest.approx(50**0.5)
     )
     assert pruned['time_saved']['mean'] == pytest.approx((10 + 30) / 2)
     assert pruned['seeds'] == 2
+
+
+def test_summarise_counts_a_shorter_schedule_as_saved():
+    fewer = make_result('fewer epochs', 0, 98.0, 750, 80.0)
+    fewer['visited_unpruned'], fewer['saved'] = 750, 0.0
+    _, row = compare_report.summarise([RESULTS[0], fewer])
+    assert row['saved']['mean'] == pytest.approx(25)
 
 
 def test_summarise_has_no_spread_of_one_seed():

@@ -181,7 +181,9 @@ def test_made_config_trains(tmp_path, text):
     _, file = make(tmp_path, text)
     work_dir = str(tmp_path / 'run')
     args = train.parse_args([str(file), '--work-dir', work_dir])
-    runner = train.build_runner(train.make_config(args))
+    config = train.make_config(args)
+    config.experiment_name = tmp_path.name  # by default a time in seconds
+    runner = train.build_runner(config)
     runner.train()
     assert hook_of(runner).visited < hook_of(runner).visited_unpruned == 160
 
@@ -197,6 +199,11 @@ def test_made_config_trains(tmp_path, text):
             'mmpretrain::resnet/resnet50_8xb256-rsb-a1-600e_in1k',
             "_base_ = 'mmpretrain::resnet/"
             "resnet50_8xb256-rsb-a1-600e_in1k.py'\n",
+        ),
+        # a folder that MMEngine does not take
+        (
+            'mmdet::legacy_1.x/retinanet_r50_fpn_1x_coco_v1.py',
+            '_base_ = str(',
         ),
         (
             'mmseg::unet/unet-s5-d16_fcn_4xb4-40k_drive-64x64.py',

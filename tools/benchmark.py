@@ -43,11 +43,11 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from rich.console import Console
 from rich.table import Table
+from torch.utils.data import BatchSampler
 
 import bls_mm.dist
-from bls_mm import BLSHook, BLSSampler, EMAScore, InfoBatch, RandomPrune, SeTa
+from bls_mm import BLSHook, EMAScore, InfoBatch, RandomPrune, SeTa
 from bls_mm.dist import merge_scores
-from bls_mm.planner import PassPlanner
 
 SIZES = (50_000, 1_281_167, 12_800_000, 100_000_000)
 ALPHA = 0.9
@@ -282,9 +282,12 @@ def process_memory(field):
 
 
 def make_scores(size, device):
-    """Scores as batch losses spread: around 1, skewed. No temporaries."""
-    generator = torch.Generator(device).manual_seed(0)
-    scores = torch.empty(size, device=device)
+    """Scores as batch losses spread: around 1, skewed."""
+    return fill(torch.empty(size, device=device))
+
+
+def fill(scores):
+    generator = torch.Generator(scores.device).manual_seed(0)
     return scores.normal_(generator=generator).mul_(0.3).exp_()
 
 
@@ -292,18 +295,29 @@ def make_scores(size, device):
 
 
 class Points(torch.utils.data.Dataset):
-    """Random points and classes, fetched a batch at a time."""
+    """Random points and classes, fetched a batch at a time.
 
-    def __init__(self, size):
+    Args:
+        size (int): Length.
+        stored (int): How many there are really.
+    """
+
+    def __init__(self, size, stored):
         generator = torch.Generator().manual_seed(0)
-        self.inputs = torch.randn(size, 16, generator=generator)
-        self.labels = torch.randint(10, (size,), generator=generator)
+        self._size = size
+        self._inputs = torch.randn(stored, 16, generator=generator)
+        self._labels = torch.randint(10, (stored,), generator=generator)
 
     def __len__(self):
-        return len(self.inputs)
+        return self._size
 
     def __getitems__(self, indices):
-        return dict(inputs=self.inputs[indices], labels=self.labels[indices])
+        indices = torch.tensor(indices) % len(self._inputs)
+        return dict(inputs=self._inputs[indices], labels=self._labels[indices])
+
+
+class OtherBatchSampler(BatchSampler):
+    """One that might regroup indices, as most of mmdet's configs use it."""
 
 
 class Linear(BaseModel):
@@ -319,7 +333,7 @@ class Linear(BaseModel):
 
 
 class Clock(Hook):
-    """Write down when each iteration ends."""
+    """Write down when each iteration ends, and how much CPU was used."""
 
     priority = 'VERY_LOW'
 
@@ -330,7 +344,8 @@ class Clock(Hook):
     def after_train_iter(
         self, runner, batch_idx, data_batch=None, outputs=None
     ):
-        self._times.setdefault(runner.epoch, []).append(self._mark())
+        times = self._times.setdefault(runner.epoch, [])
+        times.append((self._mark(), time.thread_time()))
 
     def _mark(self):
         if not self._on_gpu:
@@ -340,24 +355,35 @@ class Clock(Hook):
         return event
 
     def seconds_per_iteration(self):
-        """Mean without the slowest 5 %, and without the first epoch.
+        """Wall and CPU seconds, without the first epoch.
 
-        The first epoch is not pruned and warms up. The mean, because in some
-        iterations the hook steps the schedulers and in others it does not.
+        The first epoch is not pruned and warms up.
         """
         if self._on_gpu:
             torch.cuda.synchronize()
-        seconds = []
+        wall, cpu = [], []
         for epoch, times in self._times.items():
             if epoch > 0:
-                pairs = zip(times, times[1:])
-                seconds += [self._between(*pair) for pair in pairs]
-        return statistics.mean(sorted(seconds)[: -len(seconds) // 20])
+                for (start, cpu_start), (end, cpu_end) in zip(
+                    times, times[1:]
+                ):
+                    wall.append(self._between(start, end))
+                    cpu.append(cpu_end - cpu_start)
+        return np.array([typical(wall), typical(cpu)])
 
     def _between(self, start, end):
         if self._on_gpu:
             return start.elapsed_time(end) / 1000
         return end - start
+
+
+def typical(values):
+    """Mean without the highest 5 %.
+
+    The mean, because in some iterations the hook steps the schedulers and in
+    others it does not.
+    """
+    return statistics.mean(sorted(values)[: -len(values) // 20])
 
 
 class LaunchCounter(Hook):
@@ -392,42 +418,50 @@ class LaunchCounter(Hook):
         }
 
 
-def make_runner(with_hook, schedule, iterations, observer, work_dir):
-    """A runner of three epochs that logs nothing.
+def make_runner(size, hooks, work_dir, pruner=None, **settings):
+    """A runner that logs nothing and saves nothing.
 
     Args:
-        with_hook (bool): Whether to prune.
-        schedule (bool): Whether to schedule the learning rate by iteration.
-        iterations (int): Of the first epoch, which is never pruned.
-        observer (Hook): A hook that looks on.
+        size (int): Number of samples.
+        hooks (list[Hook]): Hooks that look on.
         work_dir (str): Where MMEngine writes.
+        pruner (dict, optional): If given, BLSHook and BLSSampler are used.
+            Defaults to None.
+        **settings: ``epochs``, ``schedule`` (whether the learning rate
+            changes by iteration) and ``regrouped`` (whether the batch
+            sampler might regroup indices).
     """
     make_runner.count += 1  # MMEngine's loggers and hubs go by name
-    pruner = dict(type='InfoBatch', delta=1.0)
+    epochs = settings.get('epochs', 3)
+    sampler = dict(type='DefaultSampler', shuffle=True)
+    if pruner is not None:
+        sampler = dict(type='BLSSampler', pruner=dict(pruner))
+        hooks = [BLSHook(), *hooks]
+    loader = dict(
+        dataset=Points(size, stored=10_000),
+        sampler=sampler,
+        batch_size=BATCH,
+        num_workers=0,
+        collate_fn=dict(type=lambda batch: batch),
+    )
+    if settings.get('regrouped'):
+        loader['batch_sampler'] = dict(type=OtherBatchSampler, drop_last=False)
     scheduler = dict(
-        type='LinearLR', by_epoch=False, start_factor=0.1, end=3 * iterations
+        type='LinearLR', by_epoch=False, end=epochs * size // BATCH
     )
     return Runner(
         model=Linear(),
         work_dir=work_dir,
-        train_dataloader=dict(
-            dataset=Points(iterations * BATCH),
-            sampler=dict(type='BLSSampler', pruner=pruner)
-            if with_hook
-            else dict(type='DefaultSampler', shuffle=True),
-            batch_size=BATCH,
-            num_workers=0,
-            collate_fn=dict(type=lambda batch: batch),
-        ),
-        train_cfg=dict(by_epoch=True, max_epochs=3),
+        train_dataloader=loader,
+        train_cfg=dict(by_epoch=True, max_epochs=epochs),
         optim_wrapper=dict(
             type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01)
         ),
-        param_scheduler=scheduler if schedule else None,
+        param_scheduler=scheduler if settings.get('schedule') else None,
         default_hooks=dict(
             checkpoint=None, logger=dict(type='LoggerHook', interval=10**9)
         ),
-        custom_hooks=[observer] + [BLSHook()] * with_hook,
+        custom_hooks=hooks,
         default_scope='mmengine',
         randomness=dict(seed=0),
         log_level='ERROR',
@@ -440,38 +474,49 @@ make_runner.count = 0
 
 def measure_hook(task):
     """What BLSHook and BLSSampler add to an iteration of MMEngine."""
-    settings = task['schedule'], task['iterations']
-    plain, hooked, added = [], [], []
+    plain, hooked = [], []
     with tempfile.TemporaryDirectory() as folder:
         for pair in range(task['repeats']):
-            seconds = {}
-            for with_hook in (False, True) if pair % 2 else (True, False):
+            for prunes in (False, True) if pair % 2 else (True, False):
                 clock = Clock(task['device'])
-                make_runner(with_hook, *settings, clock, folder).train()
-                seconds[with_hook] = clock.seconds_per_iteration()
-            plain.append(seconds[False])
-            hooked.append(seconds[True])
-            added.append(seconds[True] - seconds[False])
+                train(task, prunes, clock, folder)
+                seconds = clock.seconds_per_iteration()
+                (hooked if prunes else plain).append(seconds)
         counts = {}
         if task['device'] == 'cuda':
-            counts = count_launches(settings, folder)
+            counts = count_launches(task, folder)
+    added = [ours - theirs for ours, theirs in zip(hooked, plain)]
     return dict(
         schedule='by iteration' if task['schedule'] else 'none',
-        plain_us=summary(plain, 1e6),
-        hooked_us=summary(hooked, 1e6),
-        added_us=summary(added, 1e6),
-        ratio=statistics.median(hooked) / statistics.median(plain),
+        batches='regrouped' if task['regrouped'] else 'plain',
+        plain_us=summary([wall for wall, _ in plain], 1e6),
+        hooked_us=summary([wall for wall, _ in hooked], 1e6),
+        added_us=summary([wall for wall, _ in added], 1e6),
+        added_cpu_us=summary([cpu for _, cpu in added], 1e6),
+        ratio=float(np.median(hooked, 0)[0] / np.median(plain, 0)[0]),
         **counts,
     )
 
 
-def count_launches(settings, folder):
+def train(task, prunes, observer, folder):
+    """Train for three epochs, the second and third of them pruned."""
+    make_runner(
+        task['iterations'] * BATCH,
+        [observer],
+        folder,
+        {**PRUNERS['infobatch'], 'delta': 1.0} if prunes else None,
+        schedule=task['schedule'],
+        regrouped=task['regrouped'],
+    ).train()
+
+
+def count_launches(task, folder):
     """Kernel launches and the like that the hook adds to an iteration."""
     counts = {}
-    for with_hook in (False, True):
+    for prunes in (False, True):
         counter = LaunchCounter()
-        make_runner(with_hook, *settings, counter, folder).train()
-        counts[with_hook] = counter.per_iteration()
+        train(task, prunes, counter, folder)
+        counts[prunes] = counter.per_iteration()
     return {
         f'added_{kind}': counts[True][kind] - counts[False][kind]
         for kind in LaunchCounter.KINDS
@@ -528,23 +573,60 @@ def scaled(values, factor):
 # A selection and the start of a pass
 
 
-def make_planner(pruner, size):
-    """A planner whose next pass is the second one, which is pruned."""
-    sampler = BLSSampler(range(size), pruner=dict(PRUNERS[pruner]), seed=0)
-
-    def num_batches():
-        return -(-len(sampler) // BATCH)
-
-    planner = PassPlanner(sampler, num_batches, 1000 * num_batches())
-    planner.skip_to(num_batches())
-    return planner
+class Built(Exception):  # noqa: N818  not an error
+    """Everything is built and training could begin."""
 
 
-def start_pass(planner, scores):
-    """From scores to the first index that a DataLoader draws."""
-    planner.next_pass(scores)
-    next(iter(planner.sampler))
-    planner.current.done = planner.current.length  # as if it had run
+class Stamp(Hook):
+    """Write down when training begins; perhaps do not let it begin."""
+
+    def __init__(self, times, stop=False):
+        self._times = times
+        self._stop = stop
+
+    def before_train(self, runner):
+        self._times.append(time.perf_counter())
+        if self._stop:
+            raise Built
+
+
+class Training:
+    """A pruned training that makes no iteration, only starts passes.
+
+    Args:
+        pruner (str): Name of the pruner.
+        size (int): Number of samples.
+        folder (str): Where MMEngine writes.
+
+    Attributes:
+        setup_seconds (float): Those of `BLSHook.before_train`.
+    """
+
+    def __init__(self, pruner, size, folder):
+        times = []
+        self._runner = make_runner(
+            size, [], folder, {**PRUNERS[pruner], 'delta': 1.0}, epochs=1000
+        )
+        self._runner.register_hook(Stamp(times), 'VERY_HIGH')
+        self._runner.register_hook(Stamp(times, stop=True), 'VERY_LOW')
+        try:
+            self._runner.train()
+        except Built:
+            pass
+        self.setup_seconds = times[1] - times[0]
+        self._hook = next(
+            hook for hook in self._runner.hooks if isinstance(hook, BLSHook)
+        )
+        self.sampler = self._runner.train_dataloader.sampler
+        self.start_pass()  # the first, which is not pruned
+        fill(self._hook.scores)
+
+    def start_pass(self):
+        """From scores to the first batch of indices for the DataLoader."""
+        self._hook.before_train_epoch(self._runner)
+        next(iter(self._runner.train_dataloader.batch_sampler))
+        # As if the pass had run.
+        self._hook.after_train_epoch(self._runner)
 
 
 def make_pruner(name, device):
@@ -559,22 +641,22 @@ def make_pruner(name, device):
 def measure_select_time(task):
     """Time of a selection and of the start of a pass."""
     name, size, device = task['pruner'], task['size'], task['device']
-    scores = make_scores(size, device)
-    select, planner = make_pruner(name, device), make_planner(name, size)
+    scores, select = make_scores(size, device), make_pruner(name, device)
+    warm_up(name, device)
+    with tempfile.TemporaryDirectory() as folder:
+        training = Training(name, size, folder)
     functions = dict(
         select=lambda: select(scores),
-        start=lambda: start_pass(planner, scores),
-        setup=lambda: make_planner(name, size),
+        start=training.start_pass,
     )
     if size <= REFERENCE_LIMITS[name]:
         functions.update(reference_functions(name, scores))
-    warm_up(name, device)
     seconds = take_turns(functions, device, task['repeats'])
     plain, plain_start = seconds.get('plain'), seconds.get('plain_start')
     return dict(
         pruner=name,
         size=size,
-        kept=planner.sampler.selected / size,
+        kept=training.sampler.selected / size,
         select_s=seconds['select'],
         reference_s=plain,
         ratio=ratio(plain, seconds['select']),
@@ -582,7 +664,7 @@ def measure_select_time(task):
         reference_start_s=plain_start,
         start_ratio=ratio(plain_start, seconds['start']),
         unpruned_start_s=seconds.get('unpruned'),
-        setup_s=seconds['setup'],
+        setup_s=training.setup_seconds,
     )
 
 
@@ -599,36 +681,42 @@ def reference_functions(name, scores):
 
 def warm_up(pruner, device):
     """Let libraries load and threads start."""
-    scores = make_scores(200_000, device)
-    make_pruner(pruner, device)(scores)
-    start_pass(make_planner(pruner, len(scores)), scores)
+    make_pruner(pruner, device)(make_scores(200_000, device))
+    with tempfile.TemporaryDirectory() as folder:
+        Training(pruner, 200_000, folder).start_pass()
 
 
 def measure_select_memory(task):
     """Bytes per sample of a selection and of the start of a pass."""
     name, size, device = task['pruner'], task['size'], task['device']
     warm_up(name, device)
-    scores = make_scores(size, device)
     places = {'host': 'cpu', 'device': device}
     if device == 'cpu':
         del places['device']  # the same memory
     memory = {place: Memory(where) for place, where in places.items()}
-    select, results = make_pruner(name, device), {}
+    of_scores = {list(places)[-1]: 4}
+    results = {}
+
+    def forget_peak():
+        for each in memory.values():
+            each.forget_peak()
 
     def note(what, bytes_of):
         for place, each in memory.items():
-            results[f'{place}_{what}'] = bytes_of(each) / size
+            beside = of_scores.get(place, 0)
+            results[f'{place}_{what}'] = bytes_of(each) / size - beside
 
-    for each in memory.values():
-        each.forget_peak()
+    scores, select = make_scores(size, device), make_pruner(name, device)
+    forget_peak()
     select(scores)
     note('select_peak', Memory.peak)
-    planner = make_planner(name, size)
-    start_pass(planner, scores)
+    del scores
+    with tempfile.TemporaryDirectory() as folder:
+        training = Training(name, size, folder)
+    training.start_pass()
     # From now on there is a pass before, which the next one replaces.
-    for each in memory.values():
-        each.forget_peak()
-    start_pass(planner, scores)
+    forget_peak()
+    training.start_pass()
     note('start_peak', Memory.peak)
     note('steady', Memory.steady)
     return dict(process_gib=process_memory('VmHWM') / 2**30, **results)
@@ -744,8 +832,9 @@ def efficiencies(config, runs):
 
 
 def hook_rows(args):
-    for schedule in (False, True):
-        yield measure('hook', args, schedule=schedule, iterations=300)
+    for schedule, regrouped in ((False, False), (True, False), (False, True)):
+        task = dict(schedule=schedule, regrouped=regrouped)
+        yield measure('hook', args, iterations=300, **task)
 
 
 def update_rows(args):
@@ -834,14 +923,13 @@ def environment(device):
     return {**os.environ, **hidden}
 
 
-def measure_machine(task):
+def describe_machine(on_gpu):
     """What the figures depend on."""
     cpu = platform.processor()
     info = Path('/proc/cpuinfo')
     if info.exists():
         names = re.search(r'model name\s*: (.*)', info.read_text())
         cpu = names[1] if names else cpu
-    on_gpu = task['device'] == 'cuda'
     return dict(
         cpu=cpu,
         cores=os.cpu_count(),
@@ -872,9 +960,11 @@ def readable(seconds):
 COLUMNS = {
     'hook': [
         ('schedule', 'schedule', '{}'),
+        ('batches', 'batches', '{}'),
         ('without µs', 'plain_us', '{:.1f}'),
         ('with µs', 'hooked_us', '{:.1f}'),
         ('hook µs', 'added_us', '{:.1f}'),
+        ('hook CPU µs', 'added_cpu_us', '{:.1f}'),
         ('with / without', 'ratio', '{:.3f}'),
         ('launches', 'added_launches', '{:.1f}'),
         ('copies', 'added_copies', '{:.1f}'),
@@ -1031,7 +1121,7 @@ def write_json(file, content):
 def main(argv=None):
     args = parse_args(argv)
     console = Console(width=200)  # rows of Markdown may not be broken
-    machine = measure('machine', args)
+    machine = describe_machine(args.device == 'cuda')
     console.print(', '.join(f'{k} {v}' for k, v in machine.items() if v))
     now = datetime.datetime.now(datetime.timezone.utc)
     content = dict(

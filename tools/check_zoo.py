@@ -245,6 +245,8 @@ def main(argv=None):
     names = {}
     for package in args.packages:
         names.update(find_configs(package, args.filter))
+    if not names:
+        raise SystemExit('check_zoo.py: error: There are no such configs.')
     results, counts, start = [], Counter(), time.monotonic()
     for result in sweep(list(names), args.workers, args.timeout):
         result['name'] = names[result.pop('path')]

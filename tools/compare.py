@@ -20,7 +20,15 @@ import sys
 from collections import deque
 from pathlib import Path
 
-from compare_report import FULL, make_table, metric_of, plot, summarise
+from compare_report import (
+    FEWER,
+    FULL,
+    RANDOM,
+    make_table,
+    metric_of,
+    plot,
+    summarise,
+)
 from compare_run import write_json
 from mmengine.config import DictAction
 from rich.console import Console
@@ -29,7 +37,6 @@ from bls_mm import RandomPrune
 from bls_mm.config import add_pruning, load_config
 from bls_mm.schedule import annealing_start
 
-RANDOM, FEWER = 'random', 'fewer epochs'
 # The log lines that tell how a run is getting on.
 PROGRESS = re.compile(r'\d\d/\d\d [\d:]{8} - .* - (Epoch\(|Iter\(|BLS)')
 

@@ -4,7 +4,8 @@ import statistics
 
 from rich.table import Table
 
-FULL = 'full'  # the variant that time is saved against
+FULL = 'full'  # the variant that is saved against
+RANDOM, FEWER = CONTROLS = 'random', 'fewer epochs'
 
 
 def metric_of(result, metric=None):
@@ -44,16 +45,14 @@ def summarise(results, metric=None):
         standard deviation (None for one seed) of each number.
     """
     full = {
-        r['settings']['seed']: r['train_seconds']
+        r['settings']['seed']: r
         for r in results
         if r['settings']['variant'] == FULL
     }
     rows = []
     for name in dict.fromkeys(r['settings']['variant'] for r in results):
         runs = [r for r in results if r['settings']['variant'] == name]
-        time_saved = [
-            1 - r['train_seconds'] / full[r['settings']['seed']] for r in runs
-        ]
+        pairs = [(r, full[r['settings']['seed']]) for r in runs]
         rows.append(
             dict(
                 variant=name,
@@ -61,19 +60,27 @@ def summarise(results, metric=None):
                 seeds=len(runs),
                 metric=spread([metric_of(r, metric)[1] for r in runs]),
                 visited=spread([r['visited'] for r in runs]),
-                saved=spread([100 * r['saved'] for r in runs]),
+                saved=spread([saved(pair, 'visited') for pair in pairs]),
                 train_seconds=spread([r['train_seconds'] for r in runs]),
-                time_saved=spread([100 * share for share in time_saved]),
+                time_saved=spread(
+                    [saved(pair, 'train_seconds') for pair in pairs]
+                ),
             )
         )
     return rows
+
+
+def saved(pair, key):
+    """What a run saved of the full run with the same seed, in per cent."""
+    result, full = pair
+    return 100 * (1 - result[key] / full[key])
 
 
 def setting(runs):
     """What a variant really used: its ratio, or the length of the run."""
     ratios = [r['prune_ratio'] for r in runs if r['prune_ratio'] is not None]
     if ratios:
-        return f'prune_ratio {show(spread(ratios), "{:.3g}")}'
+        return f'prune_ratio {show(spread(ratios), "{:.2f}")}'
     unit = 'epochs' if runs[0]['epochs'] else 'iterations'
     return f'{show(spread([r[unit] for r in runs]), "{:.4g}")} {unit}'
 
@@ -133,6 +140,7 @@ def plot(results, rows, metric, file):
         name = row['variant']
         runs = [r for r in results if r['settings']['variant'] == name]
         style = dict(color=f'C{number}', label=name)
+        style['linestyle'] = '--' if name in CONTROLS else '-'
         plot_metric(left, row, runs, metric, style)
         plot_kept(right, runs, style)
     left.set(xlabel='samples visited', ylabel=metric)
@@ -153,9 +161,9 @@ def plot_metric(axes, row, runs, metric, style):
         row['metric']['mean'],
         xerr=row['visited']['std'],
         yerr=row['metric']['std'],
-        fmt='o',
+        marker='o',
         capsize=3,
-        **style,
+        **dict(style, linestyle='none'),
     )
     if len(runs) > 1:
         axes.scatter(

@@ -11,6 +11,7 @@ a file or a zoo path:
 import argparse
 import keyword
 import os
+import re
 from pathlib import Path
 
 from mmengine.config import Config
@@ -207,13 +208,13 @@ def base_expression(config, output):
     if not is_zoo:
         path = os.path.relpath(Path(config).resolve(), _folder(output))
         return repr(Path(path).as_posix())
-    if not name.endswith('.py'):
-        name += '.py'
-    if MODULE2PACKAGE.get(package) == package:
-        return repr(f'{package}::{name}')
-    # MMEngine looks for the name of a distribution that may be a fork.
+    spec = f'{package}::{name.removesuffix(".py")}.py'
+    # MMEngine looks for the name of a distribution, which may be a fork, and
+    # takes only folders with plain names.
+    if MODULE2PACKAGE.get(package) == package and re.match(r'\w+::\w+/', spec):
+        return repr(spec)
     finder = "__import__('bls_mm.config').config.zoo_path"
-    return f'str(\n    {finder}(\n        {package + "::" + name!r}\n    )\n)'
+    return f'str(\n    {finder}(\n        {spec!r}\n    )\n)'
 
 
 def import_path(path, output):

@@ -1,0 +1,349 @@
+"""What the hook asks of device, host and network, counted, not timed."""
+
+from collections import deque
+from functools import wraps
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.data import BatchSampler
+from toy import hook_of, make_runner, train
+
+from bls_mm import BLSHook
+from bls_mm.rescale import LossRescaler
+from bls_mm.tracking import BatchTracker
+
+# Operations that the hook dispatches in an iteration, views included: those
+# of a pruned pass in one process. Autograd adds the gradient of the product.
+MOST_OPERATIONS = 12
+# What several ranks add: a 1, put where the samples of the batch were seen.
+MOST_OPERATIONS_OF_RANKS = 2
+# Ways to read a tensor on the host, which waits for the device.
+READS = (
+    'item', 'tolist', 'cpu', 'numpy', 'nonzero', '__bool__', '__float__',
+    '__int__', '__index__', '__array__',
+)  # fmt: skip
+# What these and functions of torch come down to; sizes that depend on values
+# have to be read too.
+READING_OPERATIONS = {
+    '_local_scalar_dense', 'equal', 'is_nonzero', 'nonzero', 'masked_select',
+    '_unique2', 'unique_dim',
+}  # fmt: skip
+BY_ITERATION = dict(type='LinearLR', by_epoch=False, begin=0, end=80)
+
+
+class OtherBatchSampler(BatchSampler):
+    """One that might regroup indices, so that those of each batch travel."""
+
+
+BATCHES = {
+    'plain': dict(),
+    'regrouped': dict(
+        train_dataloader__batch_sampler=dict(
+            type=OtherBatchSampler, drop_last=False
+        )
+    ),
+}
+
+
+class Watch:
+    """Know whether the program is in the hook's own part of an iteration.
+
+    Attributes:
+        inside (bool): Whether it is.
+        on_change (callable): Called with ``inside`` when it changes.
+    """
+
+    def __init__(self, monkeypatch):
+        self.inside = False
+        self.on_change = lambda inside: None
+        for name in ('before_train_iter', 'after_train_iter'):
+            method = self._setting(True, getattr(BLSHook, name))
+            monkeypatch.setattr(BLSHook, name, method)
+        wrap = LossRescaler._wrap
+
+        def wrap_watched(rescaler, wrapper):
+            # What the hook calls in turn is MMEngine's: backward and step.
+            inner = self._setting(False, wrapper.update_params)
+            wrapper.update_params = inner
+            wrap(rescaler, wrapper)
+            outer = self._setting(True, wrapper.update_params)
+            wrapper.update_params = outer
+
+        monkeypatch.setattr(LossRescaler, '_wrap', wrap_watched)
+
+    def _setting(self, inside, function):
+        """The function, with ``self.inside`` set while it runs."""
+
+        @wraps(function)
+        def watched(*args, **kwargs):
+            before = self.inside
+            self._set(inside)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self._set(before)
+
+        return watched
+
+    def _set(self, inside):
+        self.inside = inside
+        self.on_change(inside)
+
+
+@pytest.fixture
+def watch(monkeypatch):
+    return Watch(monkeypatch)
+
+
+class Operations(TorchDispatchMode):
+    """Write down the operations that the hook dispatches."""
+
+    def __init__(self, watch):
+        super().__init__()
+        self._watch = watch
+        self.names = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if self._watch.inside:
+            self.names.append(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def as_rank_of(world_size, monkeypatch):
+    """Be the first of several ranks, which all know the same.
+
+    Returns:
+        list[Tensor]: Fills with what is handed to collectives.
+    """
+    reduced = []
+    monkeypatch.setattr(
+        'bls_mm.sampler.get_dist_info', lambda: (0, world_size)
+    )
+    monkeypatch.setattr('bls_mm.dist.get_world_size', lambda: world_size)
+    monkeypatch.setattr('bls_mm.dist.all_reduce', reduced.append)
+    return reduced
+
+
+def operations_by_iteration(watch, tmp_path, **changes):
+    """Names of the operations of each iteration, by epoch."""
+    runner = make_runner(tmp_path, **changes)
+    mode, epochs = Operations(watch), {}
+    recorder = hook_of(runner, 'Recorder')  # comes after the hook
+
+    def after_train_iter(runner, *args, **kwargs):
+        epochs.setdefault(runner.epoch, []).append(mode.names)
+        mode.names = []
+
+    recorder.after_train_iter = after_train_iter
+    with mode:
+        runner.train()
+    return epochs
+
+
+@pytest.mark.parametrize('world_size', [1, 2])
+@pytest.mark.parametrize('batches', BATCHES)
+@pytest.mark.parametrize('init', ['zero', 'first'])
+def test_iteration_reads_no_tensor(
+    tmp_path, monkeypatch, watch, init, batches, world_size
+):
+    if world_size > 1:
+        as_rank_of(world_size, monkeypatch)
+    reads = count_reads(monkeypatch, watch)
+    epochs = operations_by_iteration(
+        watch, tmp_path, **BATCHES[batches], **scored_from(init)
+    )
+    assert len(epochs) == 8
+    assert reads['inside'] == []
+    assert reads['elsewhere'] > 0  # the patches do count
+    names = {n for its in epochs.values() for it in its for n in it}
+    assert names & {'index_put_', 'index_copy_', 'scatter_'}
+    assert not names & READING_OPERATIONS
+
+
+def scored_from(init):
+    """Settings of a run whose scores start so, with a schedule."""
+    score = dict(type='EMAScore', init=init)
+    return dict(
+        param_scheduler=BY_ITERATION,
+        custom_hooks=[
+            dict(type='BLSHook', score=score),
+            dict(type='Recorder'),
+        ],
+    )
+
+
+def count_reads(monkeypatch, watch):
+    """Patch the methods that read a tensor, so that they are counted."""
+    reads = dict(inside=[], elsewhere=0)
+
+    def counted(name):
+        method = getattr(torch.Tensor, name)
+
+        @wraps(method)
+        def read(*args, **kwargs):
+            if watch.inside:
+                reads['inside'].append(name)
+            else:
+                reads['elsewhere'] += 1
+            return method(*args, **kwargs)
+
+        return read
+
+    for name in READS:
+        monkeypatch.setattr(torch.Tensor, name, counted(name))
+    return reads
+
+
+@pytest.mark.parametrize('name', READS)
+def test_reads_are_counted(monkeypatch, watch, name):
+    reads = count_reads(monkeypatch, watch)
+    watch.inside = True
+    getattr(torch.tensor(1), name)()
+    assert name in reads['inside']
+
+
+@pytest.mark.parametrize('world_size', [1, 2])
+@pytest.mark.parametrize('batches', BATCHES)
+def test_iteration_dispatches_a_constant_number_of_operations(
+    tmp_path, monkeypatch, watch, batches, world_size
+):
+    most = MOST_OPERATIONS
+    if world_size > 1:
+        as_rank_of(world_size, monkeypatch)
+        most += MOST_OPERATIONS_OF_RANKS
+    epochs = operations_by_iteration(watch, tmp_path, **BATCHES[batches])
+    unpruned, pruned = epochs[0][0], epochs[1][0]
+    for epoch, iterations in epochs.items():
+        expected = pruned if 0 < epoch < 7 else unpruned
+        # The last batch may be one sample, which may take a view more.
+        assert all(names == expected for names in iterations[:-1])
+        assert len(iterations[-1]) <= len(expected) + 1
+    assert len(unpruned) < len(pruned) <= most, pruned
+
+
+@pytest.mark.parametrize('batches', BATCHES)
+def test_number_of_operations_depends_on_neither_batch_nor_data(
+    tmp_path, watch, batches
+):
+    small = operations_by_iteration(watch, tmp_path, **BATCHES[batches])
+    large = operations_by_iteration(
+        watch,
+        tmp_path,
+        train_dataloader__batch_size=64,
+        train_dataloader__dataset=dict(type='ToyDataset', size=1000),
+        **BATCHES[batches],
+    )
+    assert large[1][0] == small[1][0]
+
+
+def test_iteration_has_no_collective(tmp_path, monkeypatch, watch):
+    reduced = as_rank_of(2, monkeypatch)
+    before = []
+    watch.on_change = lambda inside: before.append(len(reduced))
+    train(tmp_path)
+    # Entered and left in pairs, between which nothing was reduced.
+    assert before[0::2] == before[1::2]
+    assert len(reduced) == 2 * 8  # scores and counts, once an epoch
+
+
+@pytest.mark.parametrize('size', [40, 1001])
+def test_merge_hands_over_5_bytes_a_sample(tmp_path, monkeypatch, size):
+    reduced = as_rank_of(2, monkeypatch)
+    train(
+        tmp_path,
+        train_dataloader__dataset=dict(type='ToyDataset', size=size),
+        train_dataloader__batch_size=20,
+        train_cfg__max_epochs=3,
+    )
+    handed = sum(t.numel() * t.element_size() for t in reduced)
+    assert handed == 3 * 5 * size
+
+
+def test_nothing_grows_with_iterations(tmp_path, monkeypatch):
+    as_rank_of(2, monkeypatch)
+    runner = make_runner(tmp_path)
+    recorder, sizes = hook_of(runner, 'Recorder'), {}
+
+    def after_train_iter(runner, *args, **kwargs):
+        size = elements_of(hook_of(runner))
+        sizes.setdefault(runner.epoch, []).append(size)
+
+    recorder.after_train_iter = after_train_iter
+    runner.train()
+    assert len(sizes) == 8
+    for of_epoch in sizes.values():
+        # The last batch may be smaller.
+        assert len(of_epoch) > 2 and set(of_epoch[:-1]) == {of_epoch[0]}
+        assert of_epoch[-1] <= of_epoch[0]
+    # Scores, marks, weights, order: a few numbers for each of 40 samples.
+    assert max(max(of_epoch) for of_epoch in sizes.values()) < 8 * 40
+
+
+def elements_of(hook):
+    """Elements of all containers and tensors of the hook and its parts."""
+    count = 0
+    for value in owned(hook):
+        if isinstance(value, torch.Tensor):
+            count += value.numel()
+        elif isinstance(value, (dict, list, tuple, set, deque)):
+            count += len(value)
+    return count
+
+
+def owned(hook):
+    """All that can be reached from the hook over objects of bls_mm."""
+    found, new = {}, [hook]
+    while new:
+        value = new.pop()
+        if id(value) not in found:
+            found[id(value)] = value
+            if type(value).__module__.startswith('bls_mm.'):
+                new += getattr(value, '__dict__', {}).values()
+    return list(found.values())
+
+
+def test_batches_written_down_are_those_on_their_way(tmp_path):
+    runner = make_runner(
+        tmp_path,
+        train_dataloader__num_workers=2,
+        train_dataloader__prefetch_factor=2,
+        train_dataloader__batch_size=1,
+        train_cfg__max_epochs=2,
+    )
+    recorder, waiting = hook_of(runner, 'Recorder'), []
+
+    def after_train_iter(runner, *args, **kwargs):
+        waiting.append(len(tracker_of(runner)._batches))
+
+    recorder.after_train_iter = after_train_iter
+    runner.train()
+    assert len(waiting) > 2 * 4
+    assert 0 < max(waiting) <= 2 * 2
+
+
+def tracker_of(runner):
+    parts = owned(hook_of(runner))
+    return next(part for part in parts if isinstance(part, BatchTracker))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.parametrize('world_size', [1, 2])
+@pytest.mark.parametrize('batches', BATCHES)
+@pytest.mark.parametrize('init', ['zero', 'first'])
+def test_iteration_does_not_wait_for_the_gpu(
+    tmp_path, monkeypatch, watch, init, batches, world_size
+):
+    if world_size > 1:
+        as_rank_of(world_size, monkeypatch)
+    modes = {True: 'error', False: 'default'}
+    watch.on_change = lambda inside: torch.cuda.set_sync_debug_mode(
+        modes[inside]
+    )
+    try:
+        changes = {**BATCHES[batches], **scored_from(init)}
+        runner = train(tmp_path, **changes)
+    finally:
+        torch.cuda.set_sync_debug_mode('default')
+    assert hook_of(runner).scores.is_cuda
