@@ -5,10 +5,10 @@ PY := $(VENV)/bin/python
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint format test
+.PHONY: help setup demo lint format test test-openmmlab
 
 help:  ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup:  ## Set up the environment in .venv (VENV=DIR for another place)
 	@tools/setup_env.sh
@@ -30,3 +30,7 @@ format: setup  ## Repair what the linters can repair by themselves
 
 test: lint  ## Run the linters and all tests
 	$(PY) -m pytest
+
+test-openmmlab:  ## Run all tests on the original OpenMMLab packages
+	@VENV=$(VENV)-openmmlab tools/setup_env.sh openmmlab
+	$(VENV)-openmmlab/bin/python -m pytest

@@ -4,7 +4,7 @@ from .hook import BLSHook
 from .pruners import InfoBatch, Pruner, RandomPrune, Selection, SeTa
 from .registry import PRUNERS, SCORES
 from .sampler import BLSSampler
-from .scores import EMAScore, Score
+from .scores import EMAScore, MARTScore, Score
 from .version import __version__
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     'BLSSampler',
     'EMAScore',
     'InfoBatch',
+    'MARTScore',
     'PRUNERS',
     'Pruner',
     'RandomPrune',

@@ -4,7 +4,7 @@ import copy
 import difflib
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Union
+from typing import Any, Dict, Iterator, Optional, Tuple, Union
 
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import Registry
@@ -90,6 +90,7 @@ def add_pruning(
     prune: str = 'infobatch',
     prune_ratio: Optional[float] = None,
     score: Optional[str] = None,
+    target_saving: Optional[float] = None,
     **pruner_settings: Any,
 ) -> Config:
     """Turn a training config into one that prunes its data.
@@ -106,8 +107,11 @@ def add_pruning(
         prune_ratio (float, optional): Setting of the pruner. Defaults to
             None, the default of the pruner.
         score (str, optional): The score: the name of its class in any case,
-            with or without a trailing ``Score``. Defaults to None, the one
-            of the hook.
+            with or without a trailing ``Score``; ``':batch'`` after it
+            scores by batch losses alone. Defaults to None, the one of the
+            hook.
+        target_saving (float, optional): Setting of the pruner: share of the
+            visits of the whole run to save. Defaults to None.
         **pruner_settings: Other settings of the pruner.
 
     Returns:
@@ -125,6 +129,8 @@ def add_pruning(
         )
     if prune_ratio is not None:
         pruner_settings['prune_ratio'] = prune_ratio
+    if target_saving is not None:
+        pruner_settings['target_saving'] = target_saving
     pruner = _pruner(prune, pruner_settings)
     cfg = copy.deepcopy(cfg)
     sampler = _training_sampler(cfg)
@@ -146,12 +152,12 @@ def _pruner(prune: str, settings: Dict[str, Any]) -> Optional[Dict[str, Any]]:
                 f'{", ".join(settings)}.'
             )
         return None
-    pruner = dict(type=_find_type('prune', prune, PRUNERS), **settings)
+    pruner = dict(type=find_type('prune', prune, PRUNERS), **settings)
     build(pruner, PRUNERS, Pruner, f'{SAMPLER}.pruner')  # checks settings
     return pruner
 
 
-def _find_type(what: str, name: str, registry: Registry) -> str:
+def find_type(what: str, name: str, registry: Registry) -> str:
     """Find the registered type that a short name stands for.
 
     Args:
@@ -210,14 +216,32 @@ def _set_hook(cfg: Config, score: Optional[str]) -> None:
         ]
     if score is None:
         return
-    score_cfg = dict(type=_find_type('score', score, SCORES))
+    name, per_sample = split_score(score)
+    score_cfg = dict(type=find_type('score', name, SCORES))
     build(score_cfg, SCORES, Score, 'score')  # one that needs settings fails
     for hook in _hooks(cfg):
+        if _type_name(hook) != 'BLSHook':
+            continue
+        if not per_sample:
+            hook['per_sample'] = False
         # A hook that has this score already keeps the score's settings.
-        if _type_name(hook) == 'BLSHook' and (
-            _type_name(hook.get('score') or {}) != score_cfg['type']
-        ):
+        if _type_name(hook.get('score') or {}) != score_cfg['type']:
             hook['score'] = ConfigDict(score_cfg)
+
+
+def split_score(spec: str) -> Tuple[str, bool]:
+    """Split ``NAME`` or ``NAME:batch``.
+
+    Returns:
+        tuple: The name of the score, and whether it may see the losses of
+        single samples.
+    """
+    name, _, unit = spec.partition(':')
+    if unit not in ('', 'batch'):
+        raise ValueError(
+            f'`score` should be NAME or NAME:batch, but got {spec!r}.'
+        )
+    return name, not unit
 
 
 def _hooks(cfg: Config) -> Iterator[Any]:

@@ -3,6 +3,7 @@
 from typing import Any, Dict, Optional, Sequence, Union
 
 import torch
+from mmengine import dist
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.utils import is_seq_of
@@ -10,14 +11,18 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from . import loop, state
+from .checks import check_bool
 from .dist import merge_scores
 from .lookup import BatchLookup
+from .losses import NonFiniteCount, batch_loss
 from .planner import PassPlanner
 from .registry import SCORES, build
 from .rescale import LossRescaler
+from .sample_losses import SampleLosses
 from .sampler import BLSSampler
 from .schedule import Pass
 from .scores import Score
+from .updates import ScoreUpdates
 
 
 @HOOKS.register_module()
@@ -29,10 +34,15 @@ class BLSHook(Hook):
 
     Args:
         score (dict or Score): How a batch loss changes the scores of its
-            samples. Defaults to ``dict(type='EMAScore', alpha=0.9)``.
+            samples. Defaults to ``dict(type='MARTScore')``.
         loss_key (str or list[str]): Key of the loss dict to score by, or
             keys to sum; ``'loss'`` is the total that goes to backward.
             Defaults to 'loss'.
+        per_sample (bool): Whether to score by the losses of single samples
+            where the model computes them on its way, as classifiers do, see
+            :class:`SampleLosses`. Elsewhere, and with any other
+            ``loss_key`` than 'loss', the batch loss stands in for them.
+            Defaults to True.
         rescale_loss (bool): Whether the loss that goes to backward is
             multiplied by the mean weight that the pruner gives to the
             samples of the batch. Defaults to True.
@@ -58,29 +68,42 @@ class BLSHook(Hook):
     # Made in `before_train`, with what a runner has built by then.
     _planner: PassPlanner
     _lookup: BatchLookup
+    _updates: ScoreUpdates
     _rescaler: LossRescaler
+    _sample_losses: Optional[SampleLosses]
 
     def __init__(
         self,
-        score: Any = dict(type='EMAScore', alpha=0.9),  # noqa: B006
+        score: Any = dict(type='MARTScore'),  # noqa: B006
         loss_key: Union[str, Sequence[str]] = 'loss',
+        per_sample: bool = True,
         rescale_loss: bool = True,
         align_schedule: bool = True,
     ) -> None:
         self.score = build(score, SCORES, Score, 'BLSHook.score')
         if isinstance(loss_key, str):
             loss_key = [loss_key]
-        if not is_seq_of(loss_key, str) or not loss_key:
+        if not is_seq_of(loss_key, str) or not loss_key or '' in loss_key:
             raise TypeError(
                 '`BLSHook.loss_key` should be a key of the loss dict or a '
                 f'list of keys, but got {loss_key!r}.'
             )
+        check_bool('BLSHook.per_sample', per_sample)
+        check_bool('BLSHook.rescale_loss', rescale_loss)
+        check_bool('BLSHook.align_schedule', align_schedule)
         self.loss_keys = list(loss_key)
+        self.per_sample = per_sample
         self.rescale_loss = rescale_loss
         self.align_schedule = align_schedule
         self._resumed: Optional[Dict[str, Any]] = None
         self._parallel = False
-        self.scores = torch.empty(0)
+        self._scores = torch.empty(0)
+
+    @property
+    def scores(self) -> Tensor:
+        if len(self._scores):
+            self._updates.flush()
+        return self._scores
 
     @property
     def visited(self) -> int:
@@ -98,10 +121,15 @@ class BLSHook(Hook):
         """Keep the state of a resumed run until there is a place for it."""
         # Without `resume`, `load_from` starts a run of its own.
         if runner._resume:  # noqa: SLF001  MMEngine has no public name
-            self._resumed = checkpoint.get(state.KEY, {})
+            self._resumed = state.find(checkpoint)
 
     def before_train(self, runner: Any) -> None:
         """Take over sampler, loop and optimizer; restore a resumed run."""
+        if sum(isinstance(hook, BLSHook) for hook in runner.hooks) > 1:
+            raise ValueError(
+                '`custom_hooks` and `default_hooks` should have one BLSHook, '
+                'but got several.'
+            )
         train_loop = runner.train_loop
         loader = train_loop.dataloader
         sampler = _find_sampler(loader)
@@ -117,12 +145,22 @@ class BLSHook(Hook):
             stream=self._lookup.plain and not self._by_epoch,
         )
         size = sampler.samples.count
-        self.scores = torch.zeros(size, dtype=torch.float32, device=device)
+        self._scores = torch.zeros(size, dtype=torch.float32, device=device)
         self._parallel = sampler.world_size > 1
         self._seen = torch.zeros(
             size if self._parallel else 0, dtype=torch.uint8, device=device
         )
+        self._not_finite = NonFiniteCount(device)
+        # The losses of a compiled model may be overwritten by its next call.
+        self._keeps_losses = not runner.cfg.get('compile')
+        self._updates = ScoreUpdates(
+            self.score, self._scores, self._seen, self._keeps_losses
+        )
         self._rescaler = LossRescaler(runner.optim_wrapper)
+        # A compiled model would be compiled again with every hook.
+        listens = self.per_sample and self.loss_keys == ['loss']
+        listens = listens and self._keeps_losses
+        self._sample_losses = SampleLosses(runner.model) if listens else None
         self._restore(runner)
         self._warn_if_nothing_is_pruned(runner)
         if not self._by_epoch:
@@ -137,6 +175,8 @@ class BLSHook(Hook):
             return
         if resumed:
             state.unpack(resumed, self._planner, self.scores)
+            # Now, since a run that is over will not begin another pass.
+            self._set_max_iters(runner)
             return
         step = runner.iter
         if self._by_epoch:
@@ -161,6 +201,8 @@ class BLSHook(Hook):
         """Report the saving; give the sampler and optimizer back."""
         self._lookup.tracker.close()
         self._rescaler.close()
+        if self._sample_losses is not None:
+            self._sample_losses.close()
         runner.logger.info(
             f'BLS: visited {self.visited} samples instead of '
             f'{self.visited_unpruned}, {self._saved:.1%} saved.'
@@ -174,8 +216,8 @@ class BLSHook(Hook):
             self._begin_pass(runner)
 
     def after_train_epoch(self, runner: Any) -> None:
-        """Merge the ranks; make the steps of batches that did not come."""
-        self._merge()
+        """End the pass; make the steps of batches that did not come."""
+        self._end_pass(runner)
         if self._by_epoch:
             current = self._planner.current
             self._step_to(runner, current, current.length)
@@ -186,19 +228,36 @@ class BLSHook(Hook):
 
     def _begin_pass(self, runner: Any) -> None:
         planner = self._planner
-        is_new = planner.current.done >= planner.current.length
+        # Saved by iteration at the end of an epoch, a run still has to end it.
+        resumed = self._by_epoch and planner.current.number == runner.epoch
+        is_new = not resumed and planner.current.done >= planner.current.length
         if is_new:
             if not self._by_epoch and planner.current.length:
-                self._merge()
+                self._end_pass(runner)
             planner.next_pass(self.scores)
         current = planner.current
         weights = planner.batch_weights if self.rescale_loss else None
-        self._lookup.begin_pass(weights, skip=current.done)
-        loop.set_max_iters(
-            runner, runner.iter - current.done + planner.iterations_left
-        )
+        skip = current.done
+        if resumed and not current.length:  # with other batches than before
+            skip = self._lookup.tracker.num_batches()
+        self._lookup.begin_pass(weights, skip)
+        self._set_max_iters(runner)
         if is_new:
             self._report(runner)
+
+    def _end_pass(self, runner: Any) -> None:
+        self._merge()
+        count = self._not_finite.take()
+        dist.all_reduce(count)
+        if count:
+            runner.logger.warning(
+                f'BLS: {int(count)} loss(es) of this pass were not finite and '
+                'changed no score.'
+            )
+
+    def _set_max_iters(self, runner: Any) -> None:
+        start = runner.iter - self._planner.current.done
+        loop.set_max_iters(runner, start + self._planner.iterations_left)
 
     @property
     def _saved(self) -> float:
@@ -228,6 +287,8 @@ class BLSHook(Hook):
         """Look up which samples are in the batch and what they weigh."""
         self._ids, self._rescaler.weight = self._lookup.next()
         self._rescaler.loss = None
+        if self._sample_losses is not None:
+            self._sample_losses.begin(len(self._ids))
 
     def after_train_iter(
         self,
@@ -237,14 +298,27 @@ class BLSHook(Hook):
         outputs: Optional[Dict[str, Tensor]] = None,
     ) -> None:
         """Score the samples of the batch; keep the schedule in step."""
-        loss = self._loss(outputs or {})
-        self.score.update(self.scores, self._ids, loss)
+        total = self._rescaler.loss
+        if total is None:
+            self._check_weights()
+        loss = batch_loss(self.loss_keys, total, outputs or {})
+        self._not_finite.add(loss if self._keeps_losses else loss.clone())
+        if self._sample_losses is not None:
+            loss = self._sample_losses.end(loss)
+        self._updates.add(self._ids, loss, self._lookup.group)
         current = self._planner.current
         self._step_to(runner, current, current.done + 1, own_steps=1)
-        if self._parallel:
-            self._seen[self._ids] = 1
-            if loop.saves_now(runner):
-                self._merge()
+        if self._parallel and loop.saves_now(runner):
+            self._merge()
+
+    def _check_weights(self) -> None:
+        """Refuse a model whose loss never comes to the optimizer wrapper."""
+        if self.rescale_loss and self._planner.sampler.pruner is not None:
+            raise RuntimeError(
+                'The model does not call `optim_wrapper.update_params`, so '
+                'its loss cannot be rescaled. Set `rescale_loss=False` in '
+                'BLSHook.'
+            )
 
     def _step_to(
         self, runner: Any, current: Pass, done: int, own_steps: int = 0
@@ -257,34 +331,6 @@ class BLSHook(Hook):
         current.done = done
         if self.align_schedule:
             loop.step_schedulers(runner, current.step - before - own_steps)
-
-    def _loss(self, outputs: Dict[str, Tensor]) -> Tensor:
-        """The loss to score by, shape ()."""
-        total = self._rescaler.loss
-        if total is None and self._weights_matter:
-            raise RuntimeError(
-                'The model does not call `optim_wrapper.update_params`, so '
-                'its loss cannot be rescaled. Set `rescale_loss=False` in '
-                'BLSHook.'
-            )
-        if total is not None and self.loss_keys == ['loss']:
-            return total
-        known = dict(outputs)
-        if total is not None:
-            # A model's own key of that name would hide the total.
-            known['loss'] = total
-        missing = [key for key in self.loss_keys if key not in known]
-        if missing:
-            raise ValueError(
-                f'`BLSHook.loss_key` names {missing}, but the loss dict has '
-                f'the keys {sorted(known)}.'
-            )
-        losses = [known[key].detach() for key in self.loss_keys]
-        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
-
-    @property
-    def _weights_matter(self) -> bool:
-        return self.rescale_loss and self._planner.sampler.pruner is not None
 
     # A checkpoint
 

@@ -10,7 +10,8 @@ import torch
 from mmengine.registry import DATA_SAMPLERS
 from torch import Tensor
 
-_REPLACED = ('DefaultSampler', 'InfiniteSampler')
+_ENTRY = 'train_dataloader.sampler.inner'
+_REPLACED = ('BLSSampler', 'DefaultSampler', 'InfiniteSampler')
 
 
 class InnerOrder:
@@ -28,15 +29,16 @@ class InnerOrder:
             ``TrackImgSampler``; an order then holds positions in it.
 
     Raises:
-        TypeError: If ``cfg`` is not the config of a sampler.
-        ValueError: If pruning has no meaning for the sampler.
+        TypeError: If ``cfg`` is not the config of a sampler, or the sampler
+            has no length or no ``set_epoch``.
+        ValueError: If pruning has no meaning for the sampler, or it yields
+            nothing or what is no index of the dataset.
     """
 
     def __init__(self, cfg: Dict[str, Any], dataset: Sized, seed: int) -> None:
         if not isinstance(cfg, dict) or 'type' not in cfg:
             raise TypeError(
-                '`train_dataloader.sampler.inner` should be a dict with a '
-                f'`type`, but got {cfg!r}.'
+                f'`{_ENTRY}` should be a dict with a `type`, but got {cfg!r}.'
             )
         self._cfg = cfg
         self._dataset = dataset
@@ -45,7 +47,15 @@ class InnerOrder:
         self.items: Optional[List[Any]] = None
         self._positions: Dict[Any, int] = {}
         self._restart()
-        first = next(iter(self._sampler))
+        for needed in ('__len__', 'set_epoch'):
+            if not hasattr(self._sampler, needed):
+                raise TypeError(
+                    f'`{_ENTRY}` should have a `{needed}`, but got '
+                    f'{self.sampler_type.__name__}, which has none.'
+                )
+        first = next(iter(self._sampler), None)
+        if first is None:
+            raise ValueError(f'`{_ENTRY}` should yield indices, but got none.')
         self._restart()  # a draw may have a lasting effect
         if not isinstance(first, int):
             self.items = sorted(set(self._sampler.indices))
@@ -73,16 +83,28 @@ class InnerOrder:
             self._sampler.set_epoch(self._drawn)
             drawn = self._draw()
             self._drawn += 1
-        return torch.tensor(drawn)
+        order = torch.tensor(drawn)
+        self._check_order(order)
+        return order
+
+    def _check_order(self, order: Tensor) -> None:
+        size = len(self._dataset if self.items is None else self.items)
+        wrong = order[(order < 0) | (order >= size)]
+        if len(wrong) or not len(order):
+            got = int(wrong[0]) if len(wrong) else 'none'
+            raise ValueError(
+                f'`{_ENTRY}` should yield indices in [0, {size}), but got '
+                f'{got}.'
+            )
 
     def _draw(self) -> List[int]:
         limit = 2 * self.size + 1
         drawn = list(islice(iter(self._sampler), limit))
         if len(drawn) == limit:
             raise ValueError(
-                f'`train_dataloader.sampler.inner`: {self._cfg["type"]} '
-                'yields without end; BLSSampler filters samplers that make '
-                'passes over the data.'
+                f'`{_ENTRY}`: {self.sampler_type.__name__} yields without '
+                'end; BLSSampler filters samplers that make passes over the '
+                'data.'
             )
         return self.positions(drawn)
 
@@ -104,7 +126,10 @@ class InnerOrder:
                 if hasattr(sys.modules[module], 'get_dist_info'):
                     name = f'{module}.get_dist_info'
                     stack.enter_context(patch(name, lambda: (0, 1)))
-            self._sampler = DATA_SAMPLERS.build(cfg, default_args=defaults)
+            try:
+                self._sampler = DATA_SAMPLERS.build(cfg, default_args=defaults)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f'`{_ENTRY}`: {error}') from error
         self._drawn = 0
 
 
@@ -119,10 +144,7 @@ def _sampler_type(cfg: Dict[str, Any]) -> type:
         with DATA_SAMPLERS.switch_scope_and_registry(cfg.get('_scope_')) as r:
             cls = r.get(cls)
     if cls is None:
-        raise ValueError(
-            '`train_dataloader.sampler.inner` has an unknown type '
-            f'{cfg["type"]!r}.'
-        )
+        raise ValueError(f'`{_ENTRY}` has an unknown type {cfg["type"]!r}.')
     reason = None
     if cls.__name__ in _REPLACED:
         reason = 'BLSSampler itself replaces it; leave `inner` out'
@@ -133,7 +155,6 @@ def _sampler_type(cfg: Dict[str, Any]) -> type:
         )
     if reason is not None:
         raise ValueError(
-            f'`train_dataloader.sampler.inner`: {cls.__name__} cannot be '
-            f'filtered: {reason}.'
+            f'`{_ENTRY}`: {cls.__name__} cannot be filtered: {reason}.'
         )
     return cls

@@ -1,7 +1,9 @@
 """Samples and loss weight of the batch in hand, on the training device."""
 
-from typing import Any, List, Optional, Tuple
+from itertools import count, repeat
+from typing import Any, Iterable, Iterator, List, Optional, Tuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader
@@ -10,14 +12,17 @@ from .sampler import BLSSampler
 from .tracking import BatchTracker
 
 _CHUNK = 2**20
+# Samples whose batches are cut out in advance, all at once.
+_CUT = 2**16
 
 
 class BatchLookup:
     """Tell, batch by batch, the ids of its samples and what they weigh.
 
     A plain ``BatchSampler`` cuts the order of a pass into equal pieces. Then
-    the order is put on the device once a pass, and looking a batch up is a
-    slice. Where a batch sampler regroups indices, those of each batch travel.
+    the order is put on the device once a pass and cut there, for many batches
+    at a time. Where a batch sampler regroups indices, those of each batch
+    travel.
 
     Args:
         loader (DataLoader): The training DataLoader.
@@ -29,6 +34,9 @@ class BatchLookup:
         plain (bool): Whether batches are pieces of the sampler's order.
         batch_size (int, optional): Most samples in a batch, if it is one
             number.
+        group (int, optional): Number of the last batch's group. Batches that
+            follow each other in a group have no sample in common; None if
+            that is not known.
     """
 
     def __init__(
@@ -41,9 +49,9 @@ class BatchLookup:
         self.tracker = BatchTracker(loader)
         self._sampler = sampler
         self._device = device
-        self._place = 0
-        self._ids = torch.empty(0)
         self._weights: Optional[Tensor] = None
+        self.group: Optional[int] = None
+        self._pieces: Optional[Iterator[Tuple[Tensor, Any, int]]] = None
 
     def begin_pass(self, weights: Optional[Tensor], skip: int) -> None:
         """Prepare for the batches of a pass.
@@ -54,14 +62,17 @@ class BatchLookup:
             skip (int): Batches of the pass that have been trained on.
         """
         self.tracker.arm(skip)
-        self._place = skip
         self._weights = weights
+        self._pieces = None
         if self.plain and self.batch_size is not None:
-            self._ids = self._sampler.ids_in_order().to(self._device)
+            order = self._sampler.ids_in_order()
+            ids = order.to(self._device)
             if weights is not None:
-                self._weights = mean_weights(
-                    weights, self._ids, self.batch_size
-                )
+                weights = mean_weights(weights, ids, self.batch_size)
+            self._weights = None
+            self._pieces = _pieces(
+                order.numpy(), ids, weights, self.batch_size, skip
+            )
 
     def next(self) -> Tuple[Tensor, Optional[Tensor]]:
         """The next batch that reaches the training loop.
@@ -71,23 +82,52 @@ class BatchLookup:
             weight, shape (), or None if all weigh 1.
         """
         indices = self.tracker.pop()
-        if not self.plain or self.batch_size is None:
-            ids = self._travelled(indices)
-            if self._weights is None:
-                return ids, None
-            return ids, self._weights[ids].mean()
-        place, size = self._place, self.batch_size
-        self._place += 1
-        ids = self._ids[place * size : (place + 1) * size].long()
+        if self._pieces is not None:
+            ids, weight, self.group = next(self._pieces)
+            return ids, weight
+        self.group = None
+        ids = self._travelled(indices)
         if self._weights is None:
             return ids, None
-        return ids, self._weights[place]
+        return ids, self._weights[ids].mean()
 
     def _travelled(self, indices: List[Any]) -> Tensor:
         ids = self._sampler.ids_of(indices)
         if self._device.type == 'cuda':
             ids = ids.pin_memory()  # else the copy would wait for the device
         return ids.to(self._device, non_blocking=True)
+
+
+def _pieces(
+    order: np.ndarray,
+    ids: Tensor,
+    weights: Optional[Tensor],
+    batch_size: int,
+    skip: int,
+) -> Iterator[Tuple[Tensor, Optional[Tensor], int]]:
+    """Cut the order of a pass into batches.
+
+    Args:
+        order (ndarray): Samples in order, int32 or int64, shape (M,).
+        ids (Tensor): The same on the device.
+        weights (Tensor, optional): Weight of each batch.
+        batch_size (int): Samples in a batch; the last may have fewer.
+        skip (int): Batches to leave out at the start.
+
+    Yields:
+        tuple: Ids, int64, shape (B,), weight, shape (), and group of a
+        batch.
+    """
+    batches = max(1, _CUT // batch_size)
+    length = -(-len(order) // batch_size)
+    for first in range(skip, length, batches):
+        part = slice(first * batch_size, (first + batches) * batch_size)
+        of_part: Iterable[Optional[Tensor]] = repeat(None)
+        if weights is not None:
+            of_part = weights[first : first + batches].unbind()
+        distinct = not (np.diff(np.sort(order[part])) == 0).any()
+        groups = repeat(first) if distinct else count(first)
+        yield from zip(ids[part].long().split(batch_size), of_part, groups)
 
 
 def mean_weights(weights: Tensor, ids: Tensor, batch_size: int) -> Tensor:

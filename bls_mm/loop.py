@@ -3,6 +3,7 @@
 MMEngine fixes the length of a run when it is built. Private attributes are
 used where it offers no other way; tests fail when one goes away.
 """
+# ruff: noqa: SLF001
 
 from typing import Any, Callable, Iterator, List
 
@@ -38,17 +39,43 @@ def set_max_iters(runner: Any, max_iters: int) -> None:
         runner (Runner): The runner in training.
         max_iters (int): Iterations from the start of training to its end.
     """
-    runner.train_loop._max_iters = max_iters  # noqa: SLF001  no setter
+    runner.train_loop._max_iters = max_iters  # it has no setter
     runner.message_hub.update_info('max_iters', max_iters)
     wrapper = runner.optim_wrapper
     wrappers: List[Any] = [wrapper]
     if isinstance(wrapper, OptimWrapperDict):
         wrappers = list(wrapper.values())
     for each in wrappers:
-        # `initialize_count_status` would also reset the count so far.
-        counts = getattr(each, '_accumulative_counts', 1)
-        each._max_counts = max_iters  # noqa: SLF001
-        each._remainder_counts = max_iters % counts  # noqa: SLF001
+        _set_max_counts(each, max_iters)
+
+
+def _set_max_counts(wrapper: Any, max_iters: int) -> None:
+    """Tell an optimizer wrapper which accumulation of gradients is its last.
+
+    The losses of the last one, the remainder, are divided by their own
+    number. If it has begun while the end was predicted to be elsewhere, what
+    has been accumulated is corrected.
+    """
+    counts = getattr(wrapper, '_accumulative_counts', 1)
+    before = _divisor(wrapper) if counts > 1 else 1
+    # `initialize_count_status` would also reset the count so far.
+    wrapper._max_counts = max_iters
+    wrapper._remainder_counts = max_iters % counts
+    if counts == 1 or _divisor(wrapper) == before:
+        return
+    for group in wrapper.optimizer.param_groups:
+        for parameter in group['params']:
+            if parameter.grad is not None:
+                parameter.grad.mul_(before / _divisor(wrapper))
+
+
+def _divisor(wrapper: Any) -> int:
+    """What the losses since the last step of a wrapper were divided by."""
+    counts, last = wrapper._accumulative_counts, wrapper.inner_count - 1
+    remainder = wrapper._remainder_counts
+    if (last + 1) % counts and last >= wrapper._max_counts - remainder:
+        return remainder or counts
+    return counts
 
 
 def step_schedulers(runner: Any, times: int) -> None:

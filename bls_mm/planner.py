@@ -1,19 +1,22 @@
 """Deciding, pass by pass, which samples a run visits."""
 
+import math
 from typing import Callable, Optional, Tuple
 
 import torch
 from torch import Tensor
 
-from .pruners import Selection
+from .pruners import Pruner, Selection
 from .sampler import BLSSampler
 from .schedule import (
+    MAX_SHARE,
     Budget,
     Pass,
     annealing_start,
     cut_length,
     is_pruned,
     iterations_left,
+    share_to_drop,
 )
 
 # Keeps the random numbers of a selection apart from those of the order, which
@@ -44,7 +47,8 @@ class PassPlanner:
         visited (int): Samples visited by the end of this pass.
 
     Raises:
-        ValueError: If there is not a single batch.
+        ValueError: If there is not a single batch, or the pruner has a
+            ``target_saving`` that the run cannot reach.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class PassPlanner:
         self.carried_weights = torch.empty(0)
         self._left_over = sampler.carried
         self.skip_to(0)
+        self._check_target()
 
     @property
     def delta(self) -> float:
@@ -177,8 +182,43 @@ class PassPlanner:
         generator.manual_seed(self.sampler.seed + number + _SELECTION_STREAM)
         pruner.epoch = number
         if is_pruned(number, self.budget.passes, pruner.delta):
+            pruner.share = self._share_to_drop(pruner)
             return pruner.select(scores, generator)
         return pruner.anneal(scores, generator)
+
+    def _share_to_drop(self, pruner: Pruner) -> Optional[float]:
+        """What a pass should drop to reach the target; None if there is none.
+
+        To be called at the start of the pass, before it counts.
+        """
+        if pruner.target_saving is None:
+            return None
+        return share_to_drop(
+            pruner.target_saving,
+            self._samples(self.budget.steps),
+            self.unpruned - self.visited,
+            self._prunable(self.current.last_step),
+        )
+
+    def _prunable(self, step: int) -> int:
+        """Samples of the prunable passes after a step, unpruned."""
+        anneal = annealing_start(self.budget.passes, self.delta)
+        first, end = self.budget.end(0), self.budget.end(anneal - 1)
+        return self._samples(max(end, first)) - self._samples(max(step, first))
+
+    def _check_target(self) -> None:
+        pruner = self.sampler.pruner
+        if pruner is None or pruner.target_saving is None:
+            return
+        share = MAX_SHARE * self._prunable(0)
+        largest = share / self._samples(self.budget.steps)
+        if pruner.target_saving > largest + 1e-9:
+            raise ValueError(
+                '`train_dataloader.sampler.pruner.target_saving` should be at '
+                f'most {math.floor(largest * 1000 + 1e-6) / 1000} in a run of '
+                f'{self.budget.passes} passes with `delta={pruner.delta}`, '
+                f'but got {pruner.target_saving}.'
+            )
 
     def _begin(self, number: int, first_step: int) -> None:
         """Fix the indices and the length of a pass."""
@@ -214,6 +254,11 @@ def _weights(selection: Optional[Selection], size: int) -> Optional[Tensor]:
         return None
     if len(selection.indices) == size and bool((selection.weights == 1).all()):
         return None
+    if not bool((selection.weights >= 1).all()):
+        raise ValueError(
+            'A pruner should weigh every selected sample with 1 or more, but '
+            f'gave {float(selection.weights.min())}.'
+        )
     weights = selection.weights.new_zeros(size)
     weights[selection.indices] = selection.weights
     return weights

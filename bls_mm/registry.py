@@ -34,6 +34,10 @@ def build(cfg: Any, registry: Registry, base: Type[T], entry: str) -> T:
             f'{base.__name__}, but got {cfg!r}.'
         )
     cls = cfg['type']
+    if not isinstance(cls, (str, type)):
+        raise TypeError(
+            f'`{entry}.type` should be a name or a class, but got {cls!r}.'
+        )
     if isinstance(cls, str):
         cls = _find(cls, registry, entry)
     settings = {k: v for k, v in cfg.items() if k not in ('type', '_scope_')}

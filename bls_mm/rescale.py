@@ -5,12 +5,17 @@ from typing import Any, List, Optional
 from mmengine.optim import OptimWrapperDict
 from torch import Tensor
 
+from .losses import scalar
+
 
 class LossRescaler:
     """Multiply the loss that an optimizer wrapper gets by a batch weight.
 
     ``update_params`` of the instance is wrapped, which every kind of
     optimizer wrapper calls with the total loss.
+
+    ``update_params`` then raises a ``TypeError`` or a ``ValueError`` if the
+    loss is not a tensor of one value.
 
     Args:
         optim_wrapper (OptimWrapper or OptimWrapperDict): The wrapper(s).
@@ -47,7 +52,7 @@ class LossRescaler:
         def update_scaled_params(
             loss: Tensor, *args: Any, **kwargs: Any
         ) -> None:
-            seen = loss.detach()
+            seen = scalar(loss, 'The loss that goes to backward')
             self.loss = seen if self.loss is None else self.loss + seen
             if self.weight is not None:
                 loss = loss * self.weight

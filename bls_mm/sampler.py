@@ -7,8 +7,9 @@ import torch
 from mmengine.dist import get_dist_info, sync_random_seed
 from mmengine.registry import DATA_SAMPLERS
 from torch import Tensor
-from torch.utils.data import Sampler
+from torch.utils.data import IterableDataset, Sampler
 
+from .checks import check_bool, check_integer
 from .inner import InnerOrder
 from .pruners import Pruner
 from .registry import PRUNERS, build
@@ -17,6 +18,7 @@ from .sample_ids import SampleIds, one_round, sample_ids
 # Indices handed over at a time: a Python list of all of them would need 36
 # bytes a sample.
 _CHUNK = 65536
+_ENTRY = 'train_dataloader.sampler'
 
 
 @DATA_SAMPLERS.register_module()
@@ -49,7 +51,8 @@ class BLSSampler(Sampler):
             padding or without those that wait for the next pass.
 
     Raises:
-        TypeError: If there are other arguments, such as those that the
+        TypeError: If an argument is of the wrong type, the dataset has no
+            length, or there are other arguments, such as those that the
             inherited config sets for another sampler.
         ValueError: If the pruner is unknown, one of its settings is out of
             range or the dataset is empty.
@@ -68,26 +71,26 @@ class BLSSampler(Sampler):
         if inherited:
             names = ', '.join(f'`{name}`' for name in inherited)
             raise TypeError(
-                f'`train_dataloader.sampler`: BLSSampler does not take '
+                f'`{_ENTRY}`: BLSSampler does not take '
                 f'{names}, which the base config sets for a sampler of its '
                 'own. To filter what that one yields, write `sampler=dict('
                 "_delete_=True, type='BLSSampler', "
                 'inner=_base_.train_dataloader.sampler)`.'
             )
-        if not len(dataset):
-            raise ValueError(
-                '`train_dataloader.dataset` is empty: nothing to sample.'
-            )
+        _check_dataset(dataset)
+        check_bool(f'{_ENTRY}.shuffle', shuffle)
+        check_bool(f'{_ENTRY}.round_up', round_up)
         self.rank, self.world_size = get_dist_info()
         self.dataset = dataset
         self.shuffle = shuffle
-        self.seed = sync_random_seed() if seed is None else seed
+        if seed is None:
+            seed = sync_random_seed()
+        self.seed = check_integer(f'{_ENTRY}.seed', seed, -(2**62), 2**62)
         self.round_up = round_up
         self.epoch = 0
         self.pruner: Optional[Pruner] = None
         if pruner is not None:
-            entry = 'train_dataloader.sampler.pruner'
-            self.pruner = build(pruner, PRUNERS, Pruner, entry)
+            self.pruner = build(pruner, PRUNERS, Pruner, f'{_ENTRY}.pruner')
         # Set through `attach` and `begin_pass`.
         self.samples: SampleIds = SampleIds(len(dataset))
         self.carried = torch.empty(0, dtype=torch.int64)
@@ -269,6 +272,17 @@ class BLSSampler(Sampler):
             total = self._padded(self.full_size)
             return len(range(self.rank, total, self.world_size))
         return len(self._indices)
+
+
+def _check_dataset(dataset: Any) -> None:
+    entry = '`train_dataloader.dataset`'
+    if isinstance(dataset, IterableDataset) or not hasattr(dataset, '__len__'):
+        raise TypeError(
+            f'{entry} should have a length and samples with an index, but got '
+            f'{type(dataset).__name__}, which BLSSampler cannot prune.'
+        )
+    if not len(dataset):
+        raise ValueError(f'{entry} is empty: nothing to sample.')
 
 
 def _filtered(

@@ -9,6 +9,9 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+# The most of a pass that a target may drop: no pass should be next to empty.
+MAX_SHARE = 0.9
+
 
 class Budget(NamedTuple):
     """What the unpruned run would do.
@@ -62,6 +65,26 @@ def annealing_start(passes: int, delta: float) -> int:
 def is_pruned(number: int, passes: int, delta: float) -> bool:
     """Whether a pass is pruned: not the first, and before annealing."""
     return 0 < number < annealing_start(passes, delta)
+
+
+def share_to_drop(target: float, total: int, saved: int, left: int) -> float:
+    """Share of the samples that the next pass should drop.
+
+    Every pass gets the share that would reach the target if all prunable
+    passes from now on got it, so that what one pass missed, the next make up
+    for.
+
+    Args:
+        target (float): Share of all visits to save, in (0, 1).
+        total (int): Visits of the unpruned run.
+        saved (int): Visits that have been saved so far.
+        left (int): Visits of the prunable passes from now on, unpruned.
+
+    Returns:
+        float: In [0, :data:`MAX_SHARE`].
+    """
+    missing = target * total - saved
+    return min(max(0.0, missing / max(1, left)), MAX_SHARE)
 
 
 @dataclass

@@ -6,9 +6,31 @@ import torch
 from torch import Tensor
 
 from .planner import PassPlanner
+from .sample_ids import SampleIds
 
 KEY = 'bls'
 VERSION = 1
+
+# Of each entry: the least number, or the dtype.
+_NUMBERS = dict(
+    world_size=1,
+    numerator=1,
+    denominator=1,
+    seed=-(2**62),
+    number=-1,
+    first_step=0,
+    done=0,
+    finished=0,
+    visited=0,
+)
+_LARGEST = 2**62  # sums of it still fit into 64 bits
+_TENSORS = dict(
+    scores=torch.float32,
+    weights=torch.float32,
+    carried=torch.int64,
+    carried_weights=torch.float32,
+)
+_ENTRIES = (*_NUMBERS, *_TENSORS)
 
 
 def pack(planner: PassPlanner, scores: Tensor) -> Dict[str, Any]:
@@ -44,32 +66,45 @@ def pack(planner: PassPlanner, scores: Tensor) -> Dict[str, Any]:
     )
 
 
+def find(checkpoint: Dict[str, Any]) -> Dict[str, Any]:
+    """The state in a checkpoint; empty if it was saved without BLSHook.
+
+    Raises:
+        TypeError: If what stands there is not a state.
+    """
+    state = checkpoint.get(KEY, {})
+    if not isinstance(state, dict) or (KEY in checkpoint and not state):
+        raise TypeError(_wrong('', 'a dict with entries', repr(state)))
+    return state
+
+
 def unpack(
     state: Dict[str, Any], planner: PassPlanner, scores: Tensor
 ) -> None:
     """Put a run back to where :func:`pack` saw it.
 
+    Nothing is taken over before all of it has been checked, but for the
+    length of the pass, which only the planner can tell.
+
     Args:
-        state (dict): What :func:`pack` returned.
+        state (dict): What :func:`pack` returned, or what a file of any
+            origin holds in its place.
         planner (PassPlanner): The new planner, before its first pass.
         scores (Tensor): The new scores, shape (N,). Changed in place.
 
     Raises:
-        ValueError: If the state is of another format or dataset size, or of
-            the middle of a pass with other batches.
+        TypeError: If an entry is of the wrong type.
+        ValueError: If the state is of another format or dataset size, an
+            entry is missing or out of range, or it is of the middle of a
+            pass with other batches.
     """
-    _check(state, scores)
+    _check(state, planner, scores)
     scores.copy_(state['scores'])
     planner.sampler.seed = state['seed']
-    number = state['number']
     if all(state[k] == v for k, v in _batching(planner).items()):
-        if len(state['weights']):
-            planner.weights = state['weights'].to(scores.device)
-        planner.carried_weights = state['carried_weights'].cpu()
-        planner.sampler.carried = state['carried'].cpu()
-        planner.resume_pass(number, state['first_step'], state['done'])
+        _resume_pass(state, planner, scores.device)
     elif state['finished'] and planner.budget.denominator == 1:
-        planner.skip_to(planner.budget.end(number))
+        planner.skip_to(planner.budget.end(state['number']))
     else:
         raise ValueError(
             'The checkpoint was saved in the middle of a pass with other '
@@ -80,12 +115,50 @@ def unpack(
     planner.visited = state['visited']
 
 
-def _check(state: Dict[str, Any], scores: Tensor) -> None:
+def _resume_pass(
+    state: Dict[str, Any], planner: PassPlanner, device: torch.device
+) -> None:
+    number, first_step, done = (
+        state[name] for name in ('number', 'first_step', 'done')
+    )
+    budget = planner.budget
+    before_a_pass = state['finished'] and not done
+    if before_a_pass or first_step >= budget.steps:  # a shorter run is over
+        planner.skip_to(min(first_step, budget.steps))
+        return
+    if len(state['weights']):
+        planner.weights = state['weights'].to(device)
+    planner.carried_weights = state['carried_weights'].cpu()
+    planner.sampler.carried = state['carried'].cpu()
+    planner.resume_pass(number, first_step, done)
+    length = planner.current.length
+    if done <= length:
+        return
+    if budget.full_end(number) <= budget.steps:
+        raise ValueError(
+            _wrong('.done', f'at most {length}, the length of the pass', done)
+        )
+    planner.current.done = length  # a shorter run, which is over
+
+
+def _check(
+    state: Dict[str, Any], planner: PassPlanner, scores: Tensor
+) -> None:
     if state.get('version') != VERSION:
         raise ValueError(
             f'The checkpoint holds BLS state of version '
             f'{state.get("version")}, but this bls_mm reads version {VERSION}.'
         )
+    missing = [f'`{name}`' for name in _ENTRIES if name not in state]
+    if missing:
+        raise ValueError(
+            f'`{KEY}` of the checkpoint should have the entry '
+            f'{", ".join(missing)}, but got {sorted(state, key=str)}.'
+        )
+    for name, low in _NUMBERS.items():
+        _check_number(state, name, low)
+    for name, dtype in _TENSORS.items():
+        _check_tensor(state, name, dtype)
     if len(state['scores']) != len(scores):
         raise ValueError(
             f'The checkpoint holds scores of {len(state["scores"])} samples, '
@@ -93,6 +166,81 @@ def _check(state: Dict[str, Any], scores: Tensor) -> None:
             'the dataset of the checkpoint, or use `load_from` without '
             '`resume` to start with new scores.'
         )
+    _check_pass(state)
+    _check_weights(state, len(scores))
+    _check_carried(state, planner.sampler.samples)
+
+
+def _check_number(state: Dict[str, Any], name: str, low: int) -> None:
+    value = state[name]
+    if type(value) is not int:
+        raise TypeError(_wrong(f'.{name}', 'an integer', repr(value)))
+    if not low <= value <= _LARGEST:
+        raise ValueError(_wrong(f'.{name}', f'in [{low}, {_LARGEST}]', value))
+
+
+def _check_tensor(state: Dict[str, Any], name: str, dtype: Any) -> None:
+    value = state[name]
+    wanted = f'a {str(dtype).rpartition(".")[-1]} tensor of shape (n,)'
+    if not isinstance(value, Tensor) or value.layout != torch.strided:
+        got = f'a {type(value).__name__}'
+        raise TypeError(_wrong(f'.{name}', wanted, got))
+    if value.dtype != dtype or value.dim() != 1:
+        kind = str(value.dtype).rpartition('.')[-1]
+        got = f'{kind} of shape {tuple(value.shape)}'
+        raise ValueError(_wrong(f'.{name}', wanted, got))
+    finite = torch.isfinite(value)
+    if not finite.all():
+        got = str(value[~finite][0].item())
+        raise ValueError(_wrong(f'.{name}', 'finite', got))
+
+
+def _check_pass(state: Dict[str, Any]) -> None:
+    """The steps before a pass are those of earlier passes."""
+    if state['finished'] > 1:
+        raise ValueError(_wrong('.finished', '0 or 1', state['finished']))
+    passes = state['number'] + 1 + state['finished']
+    end = passes * state['numerator'] // state['denominator']
+    if state['first_step'] > end:
+        wanted = f'at most {end}, the end of the pass'
+        raise ValueError(_wrong('.first_step', wanted, state['first_step']))
+
+
+def _check_weights(state: Dict[str, Any], size: int) -> None:
+    weights = state['weights']
+    if len(weights) not in (0, size):
+        wanted = f'empty or a weight for each of {size} samples'
+        raise ValueError(_wrong('.weights', wanted, f'{len(weights)} weights'))
+    wrong = weights[(weights != 0) & (weights < 1)]
+    if len(wrong):
+        raise ValueError(
+            _wrong('.weights', '0 or at least 1', wrong[0].item())
+        )
+    if len(weights) and not weights.any():
+        raise ValueError(_wrong('.weights', 'positive somewhere', 'only 0'))
+
+
+def _check_carried(state: Dict[str, Any], samples: SampleIds) -> None:
+    carried, weights = state['carried'], state['carried_weights']
+    of_index = samples.of_index
+    size = samples.count if of_index is None else len(of_index)
+    most = 2 * state['denominator']  # two batches, see BLSSampler.begin_pass
+    if len(carried) > most:
+        wanted = f'of at most {most} indices'
+        raise ValueError(_wrong('.carried', wanted, len(carried)))
+    wrong = carried[(carried < 0) | (carried >= size)]
+    if len(wrong):
+        wanted = f'indices in [0, {size})'
+        raise ValueError(_wrong('.carried', wanted, wrong[0].item()))
+    if len(weights) != len(carried) or (weights < 1).any():
+        wanted = f'{len(carried)} weights of at least 1'
+        raise ValueError(_wrong('.carried_weights', wanted, weights.tolist()))
+
+
+def _wrong(entry: str, wanted: str, got: Any) -> str:
+    return (
+        f'`{KEY}{entry}` of the checkpoint should be {wanted}, but got {got}.'
+    )
 
 
 def _batching(planner: PassPlanner) -> Dict[str, int]:

@@ -15,6 +15,12 @@ from bls_mm import EMAScore, InfoBatch, RandomPrune, SeTa
 TOOLS = Path(__file__).parents[1] / 'tools'
 sys.path.insert(0, str(TOOLS))
 import benchmark  # noqa: E402
+import benchmark_end_to_end  # noqa: E402
+import benchmark_hook  # noqa: E402
+import benchmark_reference as reference  # noqa: E402
+import benchmark_select  # noqa: E402
+import benchmark_tables as tables  # noqa: E402
+import benchmark_tools as tools  # noqa: E402
 
 
 def seeded(seed=0):
@@ -31,19 +37,19 @@ def test_references_of_the_update_agree(alpha):
     for _ in range(20):
         batch = rng.choice(50, 8, replace=False)
         ids, loss = torch.from_numpy(batch), torch.tensor(rng.random())
-        benchmark.reference_update(plain, batch.tolist(), loss, alpha)
-        benchmark.one_line_update(one_line, ids, loss.float(), alpha)
+        reference.reference_update(plain, batch.tolist(), loss, alpha)
+        reference.one_line_update(one_line, ids, loss.float(), alpha)
         EMAScore(alpha).update(ours, ids, loss)
     torch.testing.assert_close(ours, torch.from_numpy(plain))
     torch.testing.assert_close(ours, one_line)
 
 
 def test_reference_infobatch_agrees():
-    scores = benchmark.make_scores(1000, 'cpu')
+    scores = tools.make_scores(1000, 'cpu')
     easy = scores < scores.mean()
     size = int((~easy).sum()) + int(easy.sum()) // 2
     ours = InfoBatch(0.5).select(scores, seeded())
-    indices, weights = benchmark.reference_infobatch(
+    indices, weights = reference.reference_infobatch(
         scores.numpy(), np.random.default_rng(0)
     )
     for ids, w in ((ours.indices, ours.weights), (indices, weights)):
@@ -60,7 +66,7 @@ def test_reference_infobatch_agrees():
 def test_reference_random_agrees():
     scores = torch.zeros(1000)
     ours = RandomPrune(0.3).select(scores, seeded())
-    indices, weights = benchmark.reference_random(
+    indices, weights = reference.reference_random(
         scores.numpy(), np.random.default_rng(0), 0.3
     )
     assert len(indices) == len(ours.indices) == 700
@@ -82,16 +88,30 @@ def test_reference_seta_agrees(epoch):
     ours = SeTa(0.0, num_groups=3, window_scale=0.6)
     ours.epoch = epoch
     expected = ours.select(scores, seeded()).indices
-    groups = benchmark.lloyd(scores.numpy(), 3)
+    groups = reference.lloyd(scores.numpy(), 3)
     first = epoch % 2
     inside = (groups >= first) & (groups < first + 2)
     assert torch.equal(expected, torch.from_numpy(inside.nonzero()[0]))
 
 
+def test_references_of_a_target_agree():
+    scores, rng = tools.make_scores(1000, 'cpu'), np.random.default_rng(0)
+    for name in ('infobatch-target', 'seta-target'):
+        ours = benchmark_select.make_pruner(name, 'cpu')(scores)
+        indices, weights = reference.REFERENCES[name](scores.numpy(), rng)
+        assert len(ours.indices) == len(indices) == len(set(indices)) == 500
+        torch.testing.assert_close(
+            ours.weights.unique(), torch.from_numpy(weights).unique()
+        )
+        theirs = scores[torch.from_numpy(indices)]
+        mean = scores[ours.indices].mean().item()
+        assert theirs.mean().item() == pytest.approx(mean, rel=0.05)
+
+
 @pytest.mark.parametrize('epoch', [1, 2])
 def test_reference_seta_keeps_the_window_of_a_random_share(epoch):
     scores = torch.arange(10.0).repeat(100)
-    indices, weights = benchmark.reference_seta(
+    indices, weights = reference.reference_seta(
         scores.numpy(), np.random.default_rng(0), epoch=epoch, num_groups=10
     )
     # Nine of ten groups, of which 90 % are there: the hardest or the
@@ -105,8 +125,8 @@ def test_reference_seta_keeps_the_window_of_a_random_share(epoch):
 
 def test_lloyd_finds_groups_as_good_as_those_of_scikit_learn():
     cluster = pytest.importorskip('sklearn.cluster')
-    scores = benchmark.make_scores(2000, 'cpu').numpy()
-    groups = benchmark.lloyd(scores, 5)
+    scores = tools.make_scores(2000, 'cpu').numpy()
+    groups = reference.lloyd(scores, 5)
     heaps = [scores[groups == g] for g in range(5)]
     assert all(a.max() < b.min() for a, b in zip(heaps, heaps[1:]))
     kmeans = cluster.KMeans(5, n_init=10, random_state=0)
@@ -114,11 +134,11 @@ def test_lloyd_finds_groups_as_good_as_those_of_scikit_learn():
     assert sum(len(heap) * heap.var() for heap in heaps) < 1.01 * best
 
 
-@pytest.mark.parametrize('name', benchmark.PRUNERS)
+@pytest.mark.parametrize('name', tools.PRUNERS)
 def test_reference_pass_visits_and_weighs_what_was_selected(name):
-    scores = benchmark.make_scores(1000, 'cpu').numpy()
-    select = benchmark.REFERENCES[name]
-    order, weights = benchmark.reference_pass(
+    scores = tools.make_scores(1000, 'cpu').numpy()
+    select = reference.REFERENCES[name]
+    order, weights = reference.reference_pass(
         select, scores, np.random.default_rng(0)
     )
     assert isinstance(order, list) and isinstance(order[0], int)
@@ -126,13 +146,13 @@ def test_reference_pass_visits_and_weighs_what_was_selected(name):
     assert order != sorted(order)
 
 
-@pytest.mark.parametrize('name', benchmark.PRUNERS)
+@pytest.mark.parametrize('name', tools.PRUNERS)
 def test_start_of_a_pass_selects_as_the_reference(tmp_path, name):
-    training = benchmark.Training(name, 5000, str(tmp_path))
+    training = benchmark_select.Training(name, 5000, str(tmp_path))
     assert training.sampler.selected == 5000
     training.start_pass()
-    scores = benchmark.make_scores(5000, 'cpu').numpy()
-    indices, _ = benchmark.REFERENCES[name](scores, np.random.default_rng(0))
+    scores = tools.make_scores(5000, 'cpu').numpy()
+    indices, _ = reference.REFERENCES[name](scores, np.random.default_rng(0))
     expected = pytest.approx(len(indices), rel=0.01)
     assert training.sampler.selected == expected
     assert training.setup_seconds > 0
@@ -149,7 +169,7 @@ def in_this_process(monkeypatch):
         task.update(device='cpu', repeats=1)
         if 'iterations' in task:
             task['iterations'] = 30
-        return getattr(benchmark, f'measure_{what}')(task)
+        return benchmark.MEASUREMENTS[what](task)
 
     monkeypatch.setattr(benchmark, 'measure', measure)
     monkeypatch.setattr(benchmark, 'SMALLEST_MEMORY_SIZE', 2000)
@@ -157,12 +177,12 @@ def in_this_process(monkeypatch):
 
 KEYS = {
     'hook': {
-        'schedule', 'batches', 'plain_us', 'hooked_us', 'added_us',
-        'added_cpu_us', 'ratio',
+        'run', 'batch', 'plain_us', 'hooked_us', 'added_us', 'added_cpu_us',
+        'ratio',
     },
     'update': {
-        'batch', 'update_us', 'reference_us', 'ratio', 'one_line_us',
-        'one_line_ratio',
+        'batch', 'ema_us', 'ema_at_once_us', 'mart_us', 'mart_at_once_us',
+        'one_line_us', 'plain_us', 'ratio',
     },
     'select': {
         'pruner', 'size', 'kept', 'select_s', 'reference_s', 'ratio',
@@ -178,18 +198,26 @@ def test_command_prints_tables_and_writes_json(
 ):
     file = tmp_path / 'new' / 'costs.json'
     command = ['--sizes', '1000', '2000', '--device', 'cpu', '--only', *KEYS]
-    benchmark.main([*command, '--json', str(file)])
-    content = json.loads(file.read_text())
-    sections = content['sections']
+    page = tmp_path / 'page.md'
+    names = ['hook', 'update', 'select', 'select: memory']
+    page.write_text(
+        ''.join(f'<!-- {n} -->\nold\n<!-- end of {n} -->\n' for n in names)
+    )
+    command += ['--json', str(file), '--markdown', str(page)]
+    benchmark.main(command)
+    content = json.loads(file.read_text())['sections']
+    sections = {name: of['rows'] for name, of in content.items()}
     assert {name: set(rows[0]) for name, rows in sections.items()} == KEYS
-    assert [len(rows) for rows in sections.values()] == [3, 3, 6]
+    assert [len(rows) for rows in sections.values()] == [6, 3, 10]
     assert set(sections['select'][-1]) == KEYS['select'] | MEMORY
     added = sections['hook'][0]['added_us']
     assert set(added) == {'median', 'low', 'high', 'runs'}
     printed = capsys.readouterr().out
-    for row in ('| none ', '|   128 |', '| seta  ', '| 2,000 |'):
-        assert row in printed
-    assert '…' not in printed
+    for row in ('| regrouped batches | 32 |', '| 128 |', '| seta | 2,000 |'):
+        assert row in printed and row in page.read_text()
+    assert 'old' not in page.read_text()
+    machine = {'date', 'cpu', 'cores', 'python', 'torch', 'mmengine', 'bls_mm'}
+    assert machine <= set(content['hook']['machine'])
 
 
 def test_command_measures_in_processes_of_their_own(tmp_path):
@@ -200,12 +228,7 @@ def test_command_measures_in_processes_of_their_own(tmp_path):
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert '| 1,000 |' in done.stdout
     content = json.loads(file.read_text())
-    assert set(content) == {
-        'date', 'machine', 'device', 'repeats', 'sections'
-    }  # fmt: skip
-    machine = {'cpu', 'cores', 'gpu', 'python', 'torch', 'mmengine', 'bls_mm'}
-    assert machine <= set(content['machine'])
-    (row,) = content['sections']['merge']
+    (row,) = content['sections']['merge']['rows']
     assert set(row) == {
         'size', 'merge_s', 'reference_s', 'ratio', 'bytes_per_sample'
     }  # fmt: skip
@@ -214,9 +237,9 @@ def test_command_measures_in_processes_of_their_own(tmp_path):
 
 
 def test_launches_are_counted_in_whole_iterations(tmp_path):
-    counter = benchmark.LaunchCounter()
-    task = dict(iterations=100, schedule=False, regrouped=False)
-    benchmark.train(task, True, counter, str(tmp_path))
+    counter = benchmark_hook.LaunchCounter()
+    task = dict(iterations=100, run='plain', batch=32)
+    benchmark_hook.train(task, True, counter, str(tmp_path))
     assert set(counter.per_iteration()) == {'launches', 'copies', 'syncs'}
     seen = {e.key: e.count for e in counter._profile.key_averages()}
     assert seen['Optimizer.step#SGD.step'] == counter.ITERATIONS
@@ -229,16 +252,16 @@ def test_failed_measurement_says_why():
 
 
 def test_references_that_would_take_minutes_are_skipped(monkeypatch):
-    monkeypatch.setitem(benchmark.REFERENCE_LIMITS, 'seta', 100)
+    monkeypatch.setitem(benchmark_select.REFERENCE_LIMITS, 'seta', 100)
     task = dict(pruner='seta', size=101, device='cpu', repeats=1)
-    row = benchmark.measure_select_time(task)
+    row = benchmark_select.measure_select_time(task)
     assert row['reference_s'] is None and row['start_ratio'] is None
     assert row['select_s']['median'] > 0
-    assert benchmark.show(None, '{}') == 'skipped'
+    assert tables.show(None, '{}') == 'skipped'
 
 
 def test_memory_counts_the_peak_and_forgets_it():
-    memory = benchmark.Memory('cpu')
+    memory = tools.Memory('cpu')
     memory.forget_peak()
     block = torch.ones(8_000_000)  # 32 MB
     held = memory.steady()
@@ -272,7 +295,7 @@ def test_efficiency_is_time_saved_by_visits_saved():
         make_run('infobatch', 1, 0.25, 150.0),
         make_run('seta', 1, 0.0, 201.0),
     ]
-    infobatch, seta = benchmark.efficiencies('c.py', runs)
+    infobatch, seta = benchmark_end_to_end.efficiencies('c.py', runs)
     shares = infobatch['train_efficiency']
     assert shares['median'] == pytest.approx((0.19 / 0.2 + 1) / 2)
     assert infobatch['cpu_saved']['median'] == pytest.approx(
@@ -281,10 +304,17 @@ def test_efficiency_is_time_saved_by_visits_saved():
     assert infobatch['train_full_s']['median'] == 150
     # Nothing was pruned, so there is nothing to be efficient at.
     assert seta['train_efficiency'] is None
-    assert len(benchmark.make_tables('end-to-end', [infobatch, seta])) == 1
+    assert len(tables.make_tables('end-to-end', [infobatch, seta])) == 1
 
 
 # The tables
+
+
+def test_page_without_a_place_for_a_table_is_refused(tmp_path):
+    page = tmp_path / 'page.md'
+    page.write_text('nothing')
+    with pytest.raises(ValueError, match='no place <!-- hook -->'):
+        tables.put_into(page, 'hook', 'table')
 
 
 @pytest.mark.parametrize(
@@ -294,10 +324,10 @@ def test_efficiency_is_time_saved_by_visits_saved():
         (dict(median=10, low=9, high=11, runs=3), '{:.1f}', '10.0 ±10%'),
         (dict(median=10, low=10, high=10, runs=1), '{:.1f}', '10.0'),
         (dict(median=0, low=-1, high=1, runs=3), '{:.1f}', '0.0'),
-        (1e-6 / 3, benchmark.readable, '0.333 µs'),
-        (0.01234, benchmark.readable, '12.3 ms'),
-        (123.4, benchmark.readable, '123 s'),
+        (1e-6 / 3, tables.readable, '0.333 µs'),
+        (0.01234, tables.readable, '12.3 ms'),
+        (123.4, tables.readable, '123 s'),
     ],
 )
 def test_show(value, form, expected):
-    assert benchmark.show(value, form) == expected
+    assert tables.show(value, form) == expected

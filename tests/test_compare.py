@@ -84,7 +84,7 @@ def test_matched_ratio_is_the_formula():
 
 
 ARGS = SimpleNamespace(
-    config='c.py', cfg_options={}, prune_ratio=0.4, score='ema'
+    config='c.py', cfg_options={}, prune_ratio=0.4, target_saving=None
 )
 REFERENCE = dict(saved=0.25, kept=[1, 0.5, 0.5, 0.5, 0.5, 1, 1, 1])
 
@@ -94,6 +94,7 @@ REFERENCE = dict(saved=0.25, kept=[1, 0.5, 0.5, 0.5, 0.5, 1, 1, 1])
     [
         ('full', None, None, None, None),
         ('infobatch', None, 'infobatch', 0.4, None),
+        ('infobatch:ema:batch', None, 'infobatch', 0.4, None),
         ('seta', REFERENCE, 'seta', 0.4, None),
         ('random', None, 'random', 0.4, None),
         ('random', REFERENCE, 'random', 2 / 6, None),
@@ -105,7 +106,7 @@ def test_run_settings(variant, reference, prune, ratio, share):
     assert settings['prune'] == prune
     assert settings['prune_ratio'] == pytest.approx(ratio)
     assert settings['schedule_share'] == share
-    assert settings['score'] == ('ema' if prune else None)
+    assert settings['score'] == ('ema:batch' if ':' in variant else None)
     assert settings['seed'] == 1
 
 
@@ -212,6 +213,7 @@ def make_result(variant, seed, acc, visited, seconds, ratio=None):
         train_seconds=seconds,
         kept=[1.0, visited / 1000],
         prune_ratio=ratio,
+        target_saving=None,
         epochs=4,
         iterations=100,
     )

@@ -8,18 +8,38 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import TRANSFORMS
-from mmengine.runner import Runner
 from toy import hook_of
 
-from bls_mm.config import add_pruning, load_config
+from bls_mm.config import load_config
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'tools'))
 import prepare_scenes
+import train as train_tool
 
 pytest.importorskip('mmdet')
 pytest.importorskip('mlxtend')
 
 EPOCHS, SCENES, BATCH = 4, 14, 2
+
+# Settings wherever they stand in a config: the value in the zoo (None for any)
+# and here.
+SIZES = {
+    'class_weight': ([1.0] * 80 + [0.1], [1.0] * 10 + [0.1]),
+    'conv_out_channels': (256, 64),
+    'embed_dims': (256, 64),
+    'fc_out_channels': (1024, 64),
+    'feat_channels': (256, 64),
+    'feedforward_channels': (None, 64),
+    'in_channels': (256, 64),
+    'num': (512, 64),
+    'num_classes': (None, 10),
+    'num_feats': (128, 32),
+    'num_layers': (None, 1),
+    'num_points': (12544, 100),
+    'num_queries': (None, 10),
+    'num_things_classes': (80, 10),
+    'out_channels': (256, 64),
+}
 
 
 @pytest.fixture(scope='module')
@@ -56,6 +76,8 @@ def small_config(name, scenes, work_dir):
     cfg.train_cfg.pop('dynamic_intervals', None)
     if 'max_epochs' in cfg.train_cfg:
         cfg.train_cfg.max_epochs = EPOCHS
+    else:
+        cfg.train_cfg.max_iters = EPOCHS * SCENES // BATCH
     return cfg
 
 
@@ -65,6 +87,12 @@ def shrunk(node, scenes):
         if node.get('type') == 'Pretrained':
             return None
         node = {key: shrunk(value, scenes) for key, value in node.items()}
+        for key in node.keys() & SIZES.keys():
+            old, new = SIZES[key]
+            if old is None or node[key] == old:
+                node[key] = new
+        if node.get('in_channels') in ([2048], [256, 512, 1024, 2048]):
+            node['in_channels'] = [n // 32 for n in node['in_channels']]
         if node.get('type') == 'ResNet':
             node.update(depth=18, base_channels=8, stem_channels=8)
         elif node.get('type') == 'SyncBN':
@@ -79,18 +107,12 @@ def shrunk(node, scenes):
                 data_prefix=dict(img='images/train/'),
                 metainfo=dict(classes=tuple('0123456789')),
             )
-        if 'num_classes' in node:
-            node['num_classes'] = 10
-        if node.get('in_channels') == [256, 512, 1024, 2048]:
-            node['in_channels'] = [8, 16, 32, 64]
-        for key in node:
-            if key.endswith('channels') and node[key] == 256:
-                node[key] = 32
         return node
     if isinstance(node, (list, tuple)):
         if len(node) == 2 and all(type(n) is int for n in node):
             if min(map(abs, node)) >= 320:
-                return type(node)(int(n / 10) for n in node)
+                step = 32 if node[0] == node[1] else 1  # maybe not padded
+                return type(node)(n // 10 // step * step for n in node)
         return type(node)(shrunk(item, scenes) for item in node)
     return node
 
@@ -126,7 +148,11 @@ class Visits(Hook):
 
 def train(cfg):
     """Train with pruning; return the runner and what it visited."""
-    runner = Runner.from_cfg(add_pruning(cfg, 'infobatch'))
+    file = Path(cfg.work_dir, 'config.py')
+    file.parent.mkdir(parents=True, exist_ok=True)
+    cfg.dump(file)
+    args = train_tool.parse_args([str(file), '--prune', 'infobatch'])
+    runner = train_tool.build_runner(train_tool.make_config(args))
     visits = Visits()
     runner.register_hook(visits)
     steps = runner.train_loop.max_iters  # of the unpruned run
@@ -172,12 +198,19 @@ def test_retinanet_with_batches_of_one_aspect_ratio(scenes, tmp_path):
     assert mixed <= EPOCHS  # what is left over at the end of an epoch
 
 
-def test_iteration_based_retinanet(scenes, tmp_path):
-    cfg = small_config(
-        'retinanet/retinanet_r50_fpn_90k_coco.py', scenes, tmp_path
-    )
-    cfg.train_cfg.max_iters = 28
-    _, visits = train(cfg)
+@pytest.mark.filterwarnings('ignore:__array__ impl:DeprecationWarning')
+@pytest.mark.parametrize(
+    'name',
+    [
+        'retinanet/retinanet_r50_fpn_90k_coco.py',  # iteration-based
+        'faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
+        'fcos/fcos_r50-caffe_fpn_gn-head_ms-640-800-2x_coco.py',
+        'detr/detr_r50_8xb2-150e_coco.py',
+        'mask2former/mask2former_r50_8xb2-lsj-50e_coco.py',  # the same
+    ],
+)
+def test_run_ends_with_its_schedule(scenes, tmp_path, name):
+    _, visits = train(small_config(name, scenes, tmp_path))
     assert visits.scored == visits.images
 
 
@@ -187,14 +220,13 @@ def test_mask_rcnn_with_repeated_data_at_several_scales(scenes, tmp_path):
         'mask_rcnn/mask-rcnn_r50_fpn_ms-poly-3x_coco.py', scenes, tmp_path
     )
     cfg.train_dataloader.dataset.times = 2
-    cfg.model.roi_head.bbox_head.fc_out_channels = 32
     runner, visits = train(cfg)
     assert type(runner.train_dataloader.dataset).__name__ == 'RepeatDataset'
     assert visits.scored == visits.images
 
 
 def test_yolox_switches_its_mode_in_mid_run(scenes, tmp_path):
-    cfg = small_config('yolox/yolox_tiny_8xb8-300e_coco.py', scenes, tmp_path)
+    cfg = small_config('yolox/yolox_nano_8xb8-300e_coco.py', scenes, tmp_path)
     cfg.train_dataloader.update(num_workers=1, persistent_workers=True)
     warm_up, cosine, constant = cfg.param_scheduler
     warm_up.update(end=1)
@@ -249,17 +281,3 @@ def test_image_that_is_redrawn_keeps_a_score(scenes, tmp_path):
     assert any(drawn == 3 for drawn, _ in pairs)
     for drawn, image in pairs:
         assert (drawn == image) == (drawn != 3)
-
-
-# The scenes
-
-
-def test_scenes_are_the_same_each_time(scenes, tmp_path):
-    assert not prepare_scenes.ensure(scenes, train=SCENES, test=2)
-    other = tmp_path / 'scenes'
-    assert prepare_scenes.ensure(other, train=3, test=1)
-    for file in other.glob('*/train/*.png'):
-        same = scenes / file.relative_to(other)
-        assert file.read_bytes() == same.read_bytes()
-    with pytest.raises(FileExistsError, match='does not hold 4 \\+ 1 scenes'):
-        prepare_scenes.ensure(other, train=4, test=1)

@@ -6,24 +6,16 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from toy import hook_of, make_runner
+from mmengine.runner import FlexibleRunner
+from toy import StopAt, hook_of, make_config, make_runner
+from toy import train as train_alone
 
 WRAPPER = dict(type='MMDistributedDataParallel', device_ids=None)
 
 
 def work(rank, world_size, folder, changes):
     """One rank: train, and store what it saw and knows."""
-    torch.set_num_threads(1)
-    os.environ.update(
-        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world_size)
-    )
-    # MMEngine's own start of a process group asks for a GPU.
-    dist.init_process_group(
-        'gloo',
-        init_method=f'file://{folder}/rendezvous',
-        rank=rank,
-        world_size=world_size,
-    )
+    join(rank, world_size, folder)
     runner = make_runner(
         folder / 'work',
         launcher='pytorch',
@@ -32,19 +24,37 @@ def work(rank, world_size, folder, changes):
     )
     counts = count_collectives(runner)
     runner.train()
+    weights = [p.detach() for p in runner.model.parameters()]
+    result = dict(result_of(runner), merges=counts, weights=weights)
+    torch.save(result, folder / f'{rank}.pth')
+    dist.destroy_process_group()
+
+
+def join(rank, world_size, folder, backend='gloo'):
+    """Start the process group."""
+    torch.set_num_threads(1)
+    os.environ.update(
+        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world_size)
+    )
+    # MMEngine's own start of a process group asks for a GPU.
+    dist.init_process_group(
+        backend,
+        init_method=f'file://{folder}/rendezvous',
+        rank=rank,
+        world_size=world_size,
+    )
+
+
+def result_of(runner):
     recorder = hook_of(runner, 'Recorder')
-    result = dict(
-        scores=hook_of(runner).scores,
+    return dict(
+        scores=hook_of(runner).scores.cpu(),
         numbers=recorder.numbers,
         losses=recorder.losses,
         epochs=recorder.epochs,
         iters=(runner.iter, runner.max_iters),
         visited=hook_of(runner).visited,
-        merges=counts,
-        weights=[p.detach() for p in runner.model.parameters()],
     )
-    torch.save(result, folder / f'{rank}.pth')
-    dist.destroy_process_group()
 
 
 def count_collectives(runner):
@@ -60,10 +70,10 @@ def count_collectives(runner):
     return merges
 
 
-def train_on(world_size, folder, **changes):
+def train_on(world_size, folder, target=work, **changes):
     """Results of all ranks."""
     folder.mkdir()
-    mp.spawn(work, (world_size, folder, changes), nprocs=world_size)
+    mp.spawn(target, (world_size, folder, changes), nprocs=world_size)
     return [
         torch.load(folder / f'{rank}.pth', weights_only=False)
         for rank in range(world_size)
@@ -74,6 +84,15 @@ SAVING = dict(
     default_hooks=dict(
         checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=7)
     )
+)
+SAVING_BOTH = dict(
+    SAVING,
+    custom_hooks=[
+        # Its scores do not depend on each other, which a plain loop can tell.
+        dict(type='BLSHook', score=dict(type='EMAScore')),
+        dict(type='Recorder'),
+        dict(type='CheckpointHook', by_epoch=True, interval=3),
+    ],
 )
 CASES = {
     'even, 2 ranks': (2, dict()),
@@ -131,15 +150,20 @@ def assert_each_once(results, size, world_size):
 
 @pytest.fixture(scope='module')
 def two_ranks(tmp_path_factory):
-    """Two ranks in 8 epochs, with checkpoints in mid-epoch."""
+    """Two ranks in 8 epochs, with checkpoints in mid-epoch and after 3."""
     folder = tmp_path_factory.mktemp('ranks') / 'run'
-    return train_on(2, folder, **SAVING), folder
+    return train_on(2, folder, **SAVING_BOTH), folder
 
 
 def test_scores_follow_the_losses_of_the_ranks(two_ranks):
     """Against a plain loop over what all ranks logged."""
     results, _ = two_ranks
-    scores, visits = [0.0] * 40, [set() for _ in range(40)]
+    assert_scores_follow(results, torch.zeros(40))
+
+
+def assert_scores_follow(results, scores):
+    """From these scores on, the losses lead to those that all ranks hold."""
+    scores, visits = scores.tolist(), [set() for _ in range(40)]
     logs = [zip(r['numbers'], r['losses'], r['epochs']) for r in results]
     padding = set()
     for iteration in zip(*logs):
@@ -152,7 +176,8 @@ def test_scores_follow_the_losses_of_the_ranks(two_ranks):
     alone = [number for number in range(40) if number not in padding]
     assert len(alone) > 30
     expected = torch.tensor(scores)[alone]
-    torch.testing.assert_close(results[0]['scores'][alone], expected)
+    for result in results:
+        torch.testing.assert_close(result['scores'][alone], expected)
 
 
 def test_ranks_speak_once_a_pass_and_for_each_checkpoint(two_ranks):
@@ -170,3 +195,128 @@ def test_checkpoint_in_mid_pass_holds_the_scores_of_all_ranks(two_ranks):
     # 7 iterations of 2 ranks with batches of 4: a pass and part of the next.
     assert (state['scores'] > 0).all()
     assert state['done'] == 2
+
+
+# On another number of ranks
+
+
+def scores_in(path):
+    return torch.load(path, weights_only=False)['bls']['scores']
+
+
+def test_one_rank_resumes_two_at_the_end_of_an_epoch(tmp_path, two_ranks):
+    _, folder = two_ranks
+    last = folder / 'work' / 'epoch_3.pth'
+    settings = dict(resume=True, load_from=str(last))
+    stopped = make_runner(tmp_path / 'stopped', **settings)
+    stopped.register_hook(StopAt(torch.load(
+        last, weights_only=False)['meta']['iter']))  # fmt: skip
+    with pytest.raises(KeyboardInterrupt):
+        stopped.train()
+    assert torch.equal(hook_of(stopped).scores, scores_in(last))
+    runner = train_alone(tmp_path / 'run', **settings)
+    recorder = hook_of(runner, 'Recorder')
+    assert (recorder.epochs[0], recorder.epochs[-1]) == (3, 7)
+    for epoch in range(3, 8):
+        visited = sum(
+            (n for n, e in zip(recorder.numbers, recorder.epochs)
+             if e == epoch), [],
+        )  # fmt: skip
+        assert len(visited) == len(set(visited))
+    assert len(visited) == 40
+    assert runner.iter == runner.max_iters
+
+
+def test_one_rank_refuses_two_in_the_middle_of_a_pass(tmp_path, two_ranks):
+    _, folder = two_ranks
+    last = folder / 'work' / 'iter_7.pth'
+    runner = make_runner(tmp_path, resume=True, load_from=str(last))
+    with pytest.raises(ValueError, match='middle of a pass .*number of GPUs'):
+        runner.train()
+
+
+@pytest.fixture(scope='module')
+def alone(tmp_path_factory):
+    """Where one rank has trained, with checkpoints as those of two."""
+    folder = tmp_path_factory.mktemp('alone')
+    train_alone(folder, **SAVING_BOTH)
+    return folder
+
+
+def test_two_ranks_resume_one_at_the_end_of_an_epoch(tmp_path, alone):
+    last = alone / 'epoch_3.pth'
+    settings = dict(resume=True, load_from=str(last))
+    results = train_on(2, tmp_path / 'run', **settings)
+    for result in results:
+        assert (result['epochs'][0], result['epochs'][-1]) == (3, 7)
+        assert result['iters'][0] == result['iters'][1]
+        assert torch.equal(result['scores'], results[0]['scores'])
+    assert_scores_follow(results, scores_in(last))
+
+
+def test_two_ranks_refuse_one_in_the_middle_of_a_pass(tmp_path, alone):
+    settings = dict(resume=True, load_from=str(alone / 'iter_7.pth'))
+    with pytest.raises(Exception, match='middle of a pass .*number of GPUs'):
+        train_on(2, tmp_path / 'run', **settings)
+
+
+# FSDP. MMEngine cannot resume its optimizer: it calls torch as torch once was.
+
+
+def work_sharded(rank, world_size, folder, changes):
+    """One rank of FSDP: train, and store what it saw and saved."""
+    backend = changes.pop('backend')
+    join(rank, world_size, folder, backend)
+    # On the CPU torch crashes where it gathers the parameters of all ranks.
+    wrapper, kind = dict(device_id=torch.device('cpu')), 'local'
+    if backend == 'nccl':
+        torch.cuda.set_device(rank)
+        wrapper, kind = dict(), 'full'
+    runner = FlexibleRunner(
+        **make_config(folder / 'work', **changes),
+        launcher='pytorch',
+        strategy=dict(
+            type='FSDPStrategy', state_dict_cfg=kind, model_wrapper=wrapper
+        ),
+        experiment_name='sharded',
+        env_cfg=dict(),
+    )
+    runner.train()
+    path = folder / 'work' / 'iter_7.pth'
+    if path.is_dir():
+        path = path / f'rank{rank}.pth'
+    saved = torch.load(path, map_location='cpu', weights_only=False)['bls']
+    torch.save(dict(result_of(runner), saved=saved), folder / f'{rank}.pth')
+    dist.destroy_process_group()
+
+
+def assert_alike(results, reference):
+    """The same data in the same order, and the scores but for rounding."""
+    for ours, theirs in zip(results, reference):
+        assert ours['numbers'] == theirs['numbers']
+        assert ours['iters'] == theirs['iters']
+        assert ours['visited'] == theirs['visited']
+        assert torch.equal(ours['scores'], results[0]['scores'])
+        torch.testing.assert_close(ours['scores'], theirs['scores'])
+
+
+def test_fsdp_on_the_cpu_does_as_ddp(tmp_path, two_ranks):
+    results = train_on(
+        2, tmp_path / 'run', work_sharded, backend='gloo', **SAVING
+    )
+    assert_alike(results, two_ranks[0])
+    expected = scores_in(two_ranks[1] / 'work' / 'iter_7.pth')
+    for result in results:
+        torch.testing.assert_close(result['saved']['scores'], expected)
+        assert result['saved']['done'] == 2
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_fsdp_on_gpus_does_as_on_the_cpu(tmp_path):
+    ranks = min(2, torch.cuda.device_count())
+    on_gpus, on_cpu = (
+        train_on(ranks, tmp_path / name, work_sharded, backend=name, **SAVING)
+        for name in ('nccl', 'gloo')
+    )
+    assert_alike(on_gpus, on_cpu)

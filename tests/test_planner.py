@@ -114,3 +114,53 @@ def test_predicted_length_is_kept():
     # In the last pass the prediction is exact.
     assert planner.iterations_left == planner.current.length
     assert done == 10 + 6 * 5 + 10
+
+
+def saved_share(pruner, spread, size=400, passes=12, **settings):
+    """Share of the visits that a run saves, its scores being random."""
+    planner, batches = make_planner(
+        size, steps=passes * size // 4, pruner=pruner, **settings
+    )
+    generator = torch.Generator().manual_seed(1)
+    visited = 0
+    for _ in range(planner.budget.passes):
+        # From all equal through normal to a few that hold nearly everything.
+        scores = torch.randn(size, generator=generator).mul(spread).exp()
+        visited += len(run_pass(planner, scores))
+    assert visited == planner.visited
+    return 1 - visited / planner.unpruned
+
+
+@pytest.mark.parametrize('stream', [False, True])
+@pytest.mark.parametrize('spread', [0, 0.3, 3])
+@pytest.mark.parametrize('target', [0.05, 0.2, 0.4, 0.6])
+@pytest.mark.parametrize('rule', ['InfoBatch', 'SeTa', 'RandomPrune'])
+def test_target_saving_is_reached_within_a_point(rule, target, spread, stream):
+    pruner = dict(type=rule, target_saving=target)
+    saved = saved_share(pruner, spread, stream=stream)
+    assert saved == pytest.approx(target, abs=0.01)
+
+
+def test_target_saving_makes_up_for_what_a_pass_missed():
+    planner, _ = make_planner(
+        size=400, steps=1200, pruner=dict(type='SeTa', target_saving=0.3)
+    )
+    shares = []
+    for _ in range(12):
+        planner.visited += 10 * (len(shares) == 3)  # as if one kept too many
+        run_pass(planner, torch.rand(400))
+        shares.append(planner.sampler.pruner.share)
+    assert shares[4] == pytest.approx(shares[2] + 10 / 400 / 6, abs=0.002)
+
+
+@pytest.mark.parametrize('delta', [0.875, 0.5])
+def test_target_saving_that_is_out_of_reach_is_refused(delta):
+    pruner = dict(type='InfoBatch', target_saving=0.9, delta=delta)
+    largest = round(0.9 * (int(12 * delta) - 1) / 12, 3)
+    match = f'target_saving` should be at most {largest} in a run of 12'
+    with pytest.raises(ValueError, match=match):
+        saved_share(pruner, 1)
+    # What the message offers is possible.
+    pruner['target_saving'] = largest
+    saved = saved_share(pruner, 1)
+    assert saved == pytest.approx(largest, abs=0.01)

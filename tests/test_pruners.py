@@ -178,7 +178,6 @@ def test_anneal_keeps_all_with_weight_1(name):
             (-0.1, ValueError, r'`prune_ratio` .* \[0, 1\), but got -0.1\.'),
             (float('nan'), ValueError, r'`prune_ratio` .* but got nan'),
             ('0.5', TypeError, r"`prune_ratio` .* number, but got '0.5'"),
-            (None, TypeError, r'`prune_ratio` .* number, but got None'),
             (True, TypeError, r'`prune_ratio` .* number, but got True'),
         ]
     ]

@@ -23,6 +23,7 @@ def saving_every(iterations=None):
 CASES = {
     'epoch end': (saving_every(), 33),
     'mid-epoch': (saving_every(7), 33),
+    'epoch end, by iteration': (saving_every(10), 12),
     'iterations': (
         dict(saving_every(7), train_cfg=dict(by_epoch=False, max_iters=80)),
         33,
@@ -71,6 +72,8 @@ def same_seed(changes, broken):
     return changes
 
 
+# An epoch that ends after a resume steps the schedule before the optimizer.
+@pytest.mark.filterwarnings('ignore:Detected call of .scheduler.step')
 @pytest.mark.parametrize('pruner', PRUNERS)
 @pytest.mark.parametrize('case', CASES)
 def test_resumed_run_is_the_run_that_was_not_stopped(tmp_path, case, pruner):
@@ -206,6 +209,29 @@ def test_other_batch_size_keeps_the_scores_at_the_end_of_an_epoch(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         resumed.train()
     assert torch.equal(hook_of(resumed).scores, scores)
+
+
+def test_other_batch_size_goes_on_after_an_epoch_saved_by_iteration(tmp_path):
+    changes = saving_every(10)  # the iterations of the first epoch
+    runner = make_runner(tmp_path, **changes)
+    runner.register_hook(StopAt(12))
+    with pytest.raises(KeyboardInterrupt):
+        runner.train()
+    scores = torch.load(tmp_path / 'iter_10.pth', weights_only=False)
+    resumed = make_runner(
+        tmp_path, resume=True, **changes, train_dataloader__batch_size=5
+    )
+    resumed.register_hook(StopAt(10))
+    with pytest.raises(KeyboardInterrupt):
+        resumed.train()
+    assert torch.equal(hook_of(resumed).scores, scores['bls']['scores'])
+    assert resumed.epoch == 1
+    resumed = train(
+        tmp_path, resume=True, **changes, train_dataloader__batch_size=5
+    )
+    recorder = hook_of(resumed, 'Recorder')
+    assert recorder.epochs[0] == 1 and recorder.epochs[-1] == 7
+    assert resumed.iter == resumed.max_iters < 10 + 7 * 8
 
 
 @pytest.mark.parametrize('by_epoch', [True, False])

@@ -23,7 +23,8 @@ pytest.importorskip('mlxtend')
 SCENES, BATCH, ITERS = 12, 2, 36  # six passes
 PSPNET = 'pspnet/pspnet_r50-d8_4xb4-80k_ade20k-512x512.py'
 UNET = 'unet/unet-s5-d16_pspnet_4xb4-40k_drive-64x64.py'  # RepeatDataset
-CHANNELS = {2048: 64, 1024: 32, 128: 8, 64: 4}
+UPERNET = 'upernet/upernet_r18_4xb4-80k_ade20k-512x512.py'
+CHANNELS = {2048: 64, 1024: 32, 256: 32, 128: 8, 64: 4}
 NUMBER = count()
 WORKERS = dict(num_workers=1, persistent_workers=True)
 
@@ -99,9 +100,11 @@ def shrunk(node, scenes):
         if 'num_classes' in node:
             node['num_classes'] = 11
         width = node.get('in_channels')
-        if width in CHANNELS:
+        if width == [64, 128, 256, 512]:
+            node['in_channels'] = [8, 16, 32, 64]
+        elif width in CHANNELS:
             node['in_channels'] = CHANNELS[width]
-        if kind in ('PSPHead', 'FCNHead'):
+        if kind in ('PSPHead', 'FCNHead', 'UPerHead'):
             node['channels'] = 8
         return node
     if isinstance(node, (list, tuple)):
@@ -172,8 +175,9 @@ def no_sleep(monkeypatch):
 # Runs
 
 
-@pytest.mark.parametrize('name', [PSPNET, UNET])
-@pytest.mark.parametrize('workers', [0, 1])
+@pytest.mark.parametrize(
+    'name, workers', [(PSPNET, 1), (UNET, 0), (UNET, 1), (UPERNET, 0)]
+)
 def test_run_ends_with_its_schedule(scenes, tmp_path, name, workers):
     loader = WORKERS if workers else {}
     runner, visits = make_runner(

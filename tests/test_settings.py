@@ -1,4 +1,7 @@
-"""Wrong settings: one clear error that names the entry of the config."""
+"""Settings of the hook, and models of several kinds.
+
+Wrong settings are in test_bad_input.py.
+"""
 
 import pytest
 import torch
@@ -10,64 +13,6 @@ from toy import Recorder, hook_of, make_runner, train
 
 def hooks(**settings):
     return dict(custom_hooks=[dict(type='BLSHook', **settings)])
-
-
-def pruner(**settings):
-    return dict(train_dataloader__sampler__pruner=settings)
-
-
-SETA = dict(type='SeTa')
-
-
-@pytest.mark.parametrize(
-    'changes, message',
-    [
-        (
-            dict(train_dataloader__sampler=dict(type='DefaultSampler')),
-            r'`train_dataloader.sampler` is a DefaultSampler',
-        ),
-        (dict(custom_hooks=[]), r'there is no BLSHook'),
-        (hooks(score=dict(type='EMAScore', alpha=1)), r'`alpha` should be'),
-        (hooks(score=dict(type='EMA')), r'BLSHook.score.*Known: EMAScore'),
-        (hooks(score='EMAScore'), r'`BLSHook.score` should be a dict'),
-        (hooks(loss_key=3), r'`BLSHook.loss_key` should be'),
-        (
-            pruner(type='InfoBatch', prune_ratio=1.2),
-            r'sampler.pruner.*`prune_ratio` should be in \[0, 1\), but got',
-        ),
-        (pruner(type='InfoBatch', delta=2), r'`delta` should be in'),
-        (pruner(type='InfoBatch', ratio=0.3), r'sampler.pruner.*ratio'),
-        (pruner(**SETA, window_scale=0), r'`window_scale` should be in'),
-        (pruner(**SETA, num_groups=0), r'`num_groups` should be in'),
-        (pruner(**SETA, num_groups=2.5), r'`num_groups` should be an int'),
-        (
-            pruner(type='Infobatch'),
-            r'sampler.pruner.*Known: InfoBatch, RandomPrune, SeTa',
-        ),
-        (
-            dict(train_dataloader__sampler__num_repeats=3),
-            r'does not take `num_repeats`',
-        ),
-        (
-            dict(train_dataloader__dataset=dict(type='ToyDataset', size=0)),
-            r'`train_dataloader.dataset` is empty',
-        ),
-        (
-            dict(
-                train_dataloader__batch_size=50,
-                train_dataloader__drop_last=True,
-            ),
-            r'`train_dataloader` yields no batch',
-        ),
-    ],
-)
-def test_wrong_setting_is_refused_before_training(tmp_path, changes, message):
-    recorder = Recorder()
-    with pytest.raises((TypeError, ValueError, RuntimeError), match=message):
-        runner = make_runner(tmp_path, **changes)
-        runner.register_hook(recorder)
-        runner.train()
-    assert not recorder.numbers
 
 
 def test_wrong_loss_key_lists_the_keys(tmp_path):
@@ -104,7 +49,7 @@ def test_loss_key_chooses_what_is_scored(tmp_path, loss_key, expected):
     for numbers, loss in zip(recorder.numbers, recorder.losses):
         scores = hook_of(runner).scores[numbers]
         torch.testing.assert_close(
-            scores, torch.full((4,), 0.1 * expected * loss)
+            scores, torch.full((4,), float(expected * loss))
         )
 
 
@@ -231,4 +176,4 @@ def test_score_of_several_optimizers_is_that_of_their_sum(tmp_path):
     runner.train()
     for numbers, loss in zip(recorder.numbers, recorder.losses):
         scores = hook_of(runner).scores[numbers]
-        torch.testing.assert_close(scores, torch.full((4,), 0.1 * loss))
+        torch.testing.assert_close(scores, torch.full((4,), loss))

@@ -3,9 +3,10 @@
     python tools/compare.py CONFIG --prune infobatch seta random \
         --seeds 0 1 2 --fewer-epochs
 
-Each run is a process of its own. Two runs are honest controls: `random` drops
-random samples, as many as the first variant that uses scores dropped with the
-same seed; `--fewer-epochs` trains on all the data, with the whole schedule
+A variant is `PRUNER`, or `PRUNER:SCORE` as in `infobatch:ema:batch`. Each run
+is a process of its own. Two runs are honest controls: `random` drops random
+samples, as many as the first variant that uses scores dropped with the same
+seed; `--fewer-epochs` trains on all the data, with the whole schedule
 compressed to as many visits as that variant made. Ends with a table on the
 terminal, `compare.json` and `compare.png`.
 """
@@ -54,7 +55,7 @@ def parse_args(argv=None):
         '--prune',
         nargs='+',
         default=['infobatch', RANDOM],
-        metavar='PRUNER',
+        metavar='PRUNER[:SCORE]',
         help='the pruned variants; defaults to infobatch and random',
     )
     parser.add_argument(
@@ -64,7 +65,10 @@ def parse_args(argv=None):
         'the pruners',
     )
     parser.add_argument(
-        '--score', help='what the variants score samples by, such as `ema`'
+        '--target-saving',
+        type=float,
+        help='share of the visits that these variants should save, in place '
+        'of a ratio',
     )
     parser.add_argument('--seeds', nargs='+', type=int, default=[0])
     parser.add_argument(
@@ -123,6 +127,12 @@ def variants(prune, fewer_epochs):
     return [FULL, *scored, *controls]
 
 
+def split_variant(variant):
+    """Split ``PRUNER`` or ``PRUNER:SCORE``; the score may be None."""
+    pruner, _, score = variant.partition(':')
+    return pruner, score or None
+
+
 def run_settings(variant, seed, args, config_hash, reference):
     """All that one run depends on.
 
@@ -145,16 +155,18 @@ def run_settings(variant, seed, args, config_hash, reference):
         seed=seed,
         prune=None,
         prune_ratio=None,
+        target_saving=None,
         score=None,
         schedule_share=None,
     )
     if variant == FEWER:
         settings['schedule_share'] = 1 - reference['saved']
     elif variant != FULL:
-        settings['prune'] = variant
+        settings['prune'], settings['score'] = split_variant(variant)
         settings['prune_ratio'] = args.prune_ratio
-        settings['score'] = args.score
+        settings['target_saving'] = args.target_saving
     if variant == RANDOM and reference is not None:
+        settings['target_saving'] = None
         settings['prune_ratio'] = matched_ratio(reference['kept'])
     return settings
 
@@ -192,7 +204,8 @@ def run_all(args):
     """
     cfg = load_config(args.config)
     for name in args.prune:  # fail now, not after the full run
-        add_pruning(cfg, name, args.prune_ratio, args.score)
+        pruner, score = split_variant(name)
+        add_pruning(cfg, pruner, args.prune_ratio, score, args.target_saving)
     config_hash = hashlib.sha256(cfg.pretty_text.encode()).hexdigest()
     names = variants(args.prune, args.fewer_epochs)
     results = []
@@ -211,7 +224,7 @@ def run_all(args):
 
 def run(settings, args):
     """Run in a process of its own, unless its result is there already."""
-    variant = settings['variant'].replace(' ', '_')
+    variant = re.sub(r'[ :]', '_', settings['variant'])
     folder = Path(args.work_dir, f'seed{settings["seed"]}', variant)
     file = folder / 'result.json'
     if args.resume and file.exists():

@@ -78,6 +78,8 @@ def saved(pair, key):
 
 def setting(runs):
     """What a variant really used: its ratio, or the length of the run."""
+    if runs[0]['target_saving'] is not None:
+        return f'target_saving {runs[0]["target_saving"]:g}'
     ratios = [r['prune_ratio'] for r in runs if r['prune_ratio'] is not None]
     if ratios:
         return f'prune_ratio {show(spread(ratios), "{:.2f}")}'

@@ -49,6 +49,7 @@ def run_config(settings, work_dir):
     args = train.parse_args([settings['config'], '--work-dir', work_dir])
     args.prune = settings['prune']
     args.prune_ratio = settings['prune_ratio']
+    args.target_saving = settings.get('target_saving')
     args.score = settings['score']
     if args.prune is None and has_pruning(load_config(args.config)):
         args.prune = 'none'  # a config that prunes by itself
@@ -100,6 +101,7 @@ def pruned_report(runner):
         visited_unpruned=hook.visited_unpruned,
         kept=[float(share) for share in history],
         prune_ratio=getattr(pruner, 'prune_ratio', None),
+        target_saving=getattr(pruner, 'target_saving', None),
     )
 
 
@@ -118,6 +120,7 @@ def unpruned_report(loop):
         visited_unpruned=visited,
         kept=[1.0] * math.ceil(visited / size),
         prune_ratio=None,
+        target_saving=None,
     )
 
 

@@ -3,7 +3,12 @@
 #
 # ARGs go to tools/train.py. For several machines set NNODES, NODE_RANK,
 # MASTER_ADDR and PORT, as torchrun takes them.
+# Without a GPU it trains on the CPU, with gloo.
 set -euo pipefail
+if (($# < 2)); then
+  echo 'usage: tools/dist_train.sh CONFIG GPUS [ARG...]' >&2
+  exit 2
+fi
 config=$1
 gpus=$2
 shift 2

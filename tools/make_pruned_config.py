@@ -48,6 +48,12 @@ def parse_args(argv=None):
         'that of the pruner',
     )
     parser.add_argument(
+        '--target-saving',
+        type=float,
+        help='share of the visits of the whole run to save, in (0, 1), in '
+        'place of `--prune-ratio`',
+    )
+    parser.add_argument(
         '--score', help='what to score samples by, such as `ema`'
     )
     parser.add_argument(
@@ -59,21 +65,20 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def make_text(config, output, prune, prune_ratio=None, score=None):
+def make_text(config, output, *pruning):
     """Write down a config that inherits from another one and prunes.
 
     Args:
         config (str): The other config, a file or a zoo path.
         output (Path): Where the text will be saved.
-        prune (str): See :func:`bls_mm.config.add_pruning`.
-        prune_ratio (float, optional): See there. Defaults to None.
-        score (str, optional): See there. Defaults to None.
+        *pruning: Arguments of :func:`bls_mm.config.add_pruning` after the
+            config.
 
     Returns:
         str: The text.
     """
     base = load_config(config)
-    pruned = add_pruning(base, prune, prune_ratio, score)
+    pruned = add_pruning(base, *pruning)
     path = zoo_path(config) if '::' in config else Path(config)
     # Private, but the only one who knows which style MMEngine sees in a file.
     if Config._is_lazy_import(str(path)):
@@ -297,7 +302,12 @@ def main(argv=None):
                 f'`{output}` exists. Use `--force` to overwrite it.'
             )
         text = make_text(
-            args.config, output, args.prune, args.prune_ratio, args.score
+            args.config,
+            output,
+            args.prune,
+            args.prune_ratio,
+            args.score,
+            args.target_saving,
         )
     except (OSError, TypeError, ValueError) as error:
         raise SystemExit(f'{Path(__file__).name}: error: {error}') from None

@@ -26,38 +26,41 @@ MARKER = '.complete'
 SEED = 20260
 SIZES = ((128, 96), (96, 128))  # width, height
 DIGITS = (1, 5)  # in a scene
-HEIGHTS = (20, 64)  # of a digit, in pixels
+HEIGHTS = (24, 72)  # of a digit, in pixels
 WRONG_LABELS = 0.03  # share of the training labels
 INK = 96  # gray value from which a pixel belongs to a digit
 MIN_VISIBLE = 0.5  # share of a digit that later ones may not cover
 
 
-def ensure(out=DEFAULT_OUT, train=200, test=60):
+def ensure(out=DEFAULT_OUT, train=200, test=60, classes=10):
     """Write the scenes to ``out`` unless they are there already.
 
     Args:
         out (str | Path): Folder to write. Defaults to ``data/scenes``.
         train (int): Number of training scenes. Defaults to 200.
         test (int): Number of test scenes. Defaults to 60.
+        classes (int): Number of digits that occur, from 0 on. Defaults to
+            10.
 
     Returns:
         bool: Whether the scenes were written by this call.
     """
     out = Path(out)
-    wanted = dict(train=train, test=test)
+    wanted = dict(train=train, test=test, classes=classes)
     if is_complete(out, wanted):
         return False
     if out.exists():
         raise FileExistsError(
-            f'`{out}` is there but does not hold {train} + {test} scenes. '
+            f'`{out}` is there but does not hold {train} + {test} scenes of '
+            f'{classes} digits. '
             'Remove it and try again.'
         )
     out.parent.mkdir(parents=True, exist_ok=True)
     # Whoever sees `out` sees all of it: it appears in one rename.
     part = Path(tempfile.mkdtemp(prefix=f'.{out.name}-', dir=out.parent))
     try:
-        for split, count in wanted.items():
-            write_split(part, split, count)
+        write_split(part, 'train', train, classes)
+        write_split(part, 'test', test, classes)
         (part / MARKER).write_text(json.dumps(wanted))
         part.chmod(0o755)  # mkdtemp makes it private
         os.rename(part, out)
@@ -76,17 +79,18 @@ def is_complete(out, wanted):
     return marker.exists() and json.loads(marker.read_text()) == wanted
 
 
-def write_split(root, split, count):
+def write_split(root, split, count, classes):
     """Write the scenes of a split.
 
     Args:
         root (Path): Folder to write to.
         split (str): ``'train'`` or ``'test'``.
         count (int): Number of scenes.
+        classes (int): Number of digits that occur.
     """
     import cv2  # slow, and not needed on a re-run
 
-    digits = load_digits(split)
+    digits = load_digits(split)[:classes]
     folders = [root / kind / split for kind in ('images', 'semantic')]
     for folder in (*folders, root / 'annotations'):
         folder.mkdir(parents=True, exist_ok=True)
@@ -116,7 +120,7 @@ def write_split(root, split, count):
                     **outline(instances == place),
                 )
             )
-    categories = [dict(id=digit, name=str(digit)) for digit in range(10)]
+    categories = [dict(id=digit, name=str(digit)) for digit in range(classes)]
     content = dict(
         images=images, annotations=annotations, categories=categories
     )
@@ -166,7 +170,7 @@ def compose(digits, rng, wrong_labels):
     instances = np.full((height, width), -1)
     labels, areas = [], []
     for _ in range(rng.integers(DIGITS[0], DIGITS[1] + 1)):
-        digit = int(rng.integers(10))
+        digit = int(rng.integers(len(digits)))
         group = digits[digit]
         alpha, ink = place(group[rng.integers(len(group))], image.shape, rng)
         after = np.where(ink, len(labels), instances)
@@ -178,7 +182,7 @@ def compose(digits, rng, wrong_labels):
         image += alpha[..., None] * (colour - image)
         label = digit
         if rng.random() < wrong_labels:
-            label = int((digit + rng.integers(1, 10)) % 10)
+            label = int((digit + rng.integers(1, len(digits))) % len(digits))
         labels.append((digit, label))
         areas.append(ink.sum())
     scratch(image, rng)
@@ -263,9 +267,12 @@ def main():
     parser.add_argument('--out', type=Path, default=DEFAULT_OUT)
     parser.add_argument('--train', type=int, default=200)
     parser.add_argument('--test', type=int, default=60)
+    parser.add_argument(
+        '--classes', type=int, default=10, help='digits that occur, from 0 on'
+    )
     args = parser.parse_args()
     try:
-        written = ensure(args.out, args.train, args.test)
+        written = ensure(args.out, args.train, args.test, args.classes)
     except FileExistsError as error:
         raise SystemExit(f'{Path(__file__).name}: error: {error}') from None
     print(

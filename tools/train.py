@@ -1,7 +1,8 @@
 """Train a model of any OpenMMLab package, with pruned data if asked to.
 
 The command line of the packages' own `tools/train.py` plus `--prune`,
-`--prune-ratio` and `--score`. `CONFIG` is a file or a zoo path:
+`--prune-ratio`, `--target-saving` and `--score`. `CONFIG` is a file or a zoo
+path:
 
     python tools/train.py mmdet::retinanet/retinanet_r50_fpn_1x_coco.py \
         --prune infobatch
@@ -11,12 +12,15 @@ import argparse
 import os
 from pathlib import Path
 
+from cpu_ranks import use_gloo
 from mmengine.config import ConfigDict, DictAction
 from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from bls_mm.checkpoint import find_checkpoint
 from bls_mm.config import add_pruning, load_config
+from bls_mm.trusted import trust_mmengine_classes
 
 
 def parse_args(argv=None):
@@ -36,6 +40,12 @@ def parse_args(argv=None):
         type=float,
         help='share of the prunable samples to drop, in [0, 1); defaults to '
         'that of the pruner',
+    )
+    parser.add_argument(
+        '--target-saving',
+        type=float,
+        help='share of the visits of the whole run to save, in (0, 1), in '
+        'place of `--prune-ratio`',
     )
     parser.add_argument(
         '--score', help='what to score samples by, such as `ema`'
@@ -76,8 +86,11 @@ def parse_args(argv=None):
     )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     args = parser.parse_args(argv)
-    if args.prune is None and (args.prune_ratio, args.score) != (None, None):
-        parser.error('`--prune-ratio` and `--score` need `--prune`.')
+    settings = (args.prune_ratio, args.target_saving, args.score)
+    if args.prune is None and settings != (None, None, None):
+        parser.error(
+            '`--prune-ratio`, `--target-saving` and `--score` need `--prune`.'
+        )
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
 
@@ -98,10 +111,14 @@ def make_config(args):
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
     if args.prune is not None:
-        cfg = add_pruning(cfg, args.prune, args.prune_ratio, args.score)
+        cfg = add_pruning(
+            cfg, args.prune, args.prune_ratio, args.score, args.target_saving
+        )
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     fill_dataloaders(cfg)
+    if cfg.get('resume') and cfg.get('load_from') is None:
+        cfg.load_from = find_checkpoint(cfg.work_dir)
     return cfg
 
 
@@ -140,6 +157,7 @@ def fill_dataloaders(cfg):
 
 def build_runner(cfg):
     """Build the runner that the config asks for."""
+    trust_mmengine_classes()
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
     return Runner.from_cfg(cfg)
@@ -151,6 +169,7 @@ def main():
         cfg = make_config(args)
     except (FileNotFoundError, TypeError, ValueError) as error:
         raise SystemExit(f'{Path(__file__).name}: error: {error}') from None
+    use_gloo(cfg)
     build_runner(cfg).train()
 
 

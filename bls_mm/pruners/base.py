@@ -1,7 +1,7 @@
 """What a pruner is: scores in, the samples worth visiting out."""
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import torch
 from torch import Tensor
@@ -16,7 +16,8 @@ class Selection(NamedTuple):
 
     Attributes:
         indices (Tensor): Sample ids, int64, shape (M,), ascending, each once.
-        weights (Tensor): Weight of each sample's loss, float32, shape (M,).
+        weights (Tensor): Weight of each sample's loss, float32, shape (M,),
+            at least 1.
     """
 
     indices: Tensor
@@ -30,26 +31,52 @@ class Pruner(ABC):
     which passes are pruned at all is decided outside of it.
 
     Args:
-        prune_ratio (float): Share of samples to drop, in [0, 1). What it is
-            a share of is up to the rule.
+        prune_ratio (float, optional): Share of samples to drop, in [0, 1).
+            What it is a share of is up to the rule. None stands for the
+            ``default_ratio`` of the rule. Defaults to None.
         delta (float): Share of the passes after which pruning stops, in
             [0, 1]. Defaults to 0.875.
+        target_saving (float, optional): Share of the visits of the whole run
+            to save, in (0, 1), in place of ``prune_ratio``; training then
+            asks each pass for the share that gets there. Defaults to None.
 
     Attributes:
         epoch (int): Number of the pass that :meth:`select` selects for,
             counted from 0. It advances with every call; training sets it.
+        share (float, optional): Share of all samples that :meth:`select`
+            drops, in [0, 1). None leaves it to ``prune_ratio``. Training
+            sets it where there is a ``target_saving``.
 
     Raises:
         TypeError: If an argument is not a number.
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range, or both ``prune_ratio``
+            and ``target_saving`` are given.
     """
 
-    def __init__(self, prune_ratio: float, delta: float = 0.875) -> None:
+    default_ratio = 0.5
+
+    def __init__(
+        self,
+        prune_ratio: Optional[float] = None,
+        delta: float = 0.875,
+        target_saving: Optional[float] = None,
+    ) -> None:
+        if target_saving is not None:
+            check_range('target_saving', target_saving, 0, 1, '(0, 1)')
+            if prune_ratio is not None:
+                raise ValueError(
+                    '`target_saving` decides how much is dropped: set '
+                    f'`prune_ratio=None`, but got {prune_ratio}.'
+                )
+        if prune_ratio is None:
+            prune_ratio = self.default_ratio
         check_range('prune_ratio', prune_ratio, 0, 1, '[0, 1)')
         check_range('delta', delta, 0, 1, '[0, 1]')
         self.prune_ratio = prune_ratio
         self.delta = delta
+        self.target_saving = target_saving
         self.epoch = 0
+        self.share: Optional[float] = None
 
     def select(self, scores: Tensor, generator: torch.Generator) -> Selection:
         """Choose the samples of one pass.
@@ -61,13 +88,25 @@ class Pruner(ABC):
         Returns:
             Selection: At least one sample, on the device of ``scores``.
         """
-        selection = self._select(scores, generator)
+        if self.share is None:
+            selection = self._select(scores, generator)
+        else:
+            selection = self._select_share(scores, self.share, generator)
         self.epoch += 1
         return selection
 
     @abstractmethod
     def _select(self, scores: Tensor, generator: torch.Generator) -> Selection:
         """The rule itself; ``self.epoch`` is the number of the pass."""
+
+    def _select_share(
+        self, scores: Tensor, share: float, generator: torch.Generator
+    ) -> Selection:
+        """The rule where it has to drop a share of all samples, in [0, 1)."""
+        raise ValueError(
+            f'{type(self).__name__} takes no `target_saving`. Set '
+            '`prune_ratio`.'
+        )
 
     def anneal(self, scores: Tensor, generator: torch.Generator) -> Selection:
         """Choose the samples of a pass after ``delta`` of the passes.
@@ -131,3 +170,22 @@ def random_subset(
     for part in order[:size].split(_CHUNK):
         chosen[part.long()] = True  # an index has to be int64
     return chosen.to(device)
+
+
+def lowest(scores: Tensor, count: int) -> Tensor:
+    """Mark the samples with the lowest scores, of equal ones the first.
+
+    Args:
+        scores (Tensor): Shape (N,).
+        count (int): How many, in [0, N].
+
+    Returns:
+        Tensor: Bool, shape (N,).
+    """
+    if count <= 0:
+        return torch.zeros_like(scores, dtype=torch.bool)
+    limit = scores.kthvalue(count).values
+    marked = scores < limit
+    ties = (scores == limit).nonzero().squeeze(1)
+    marked[ties[: count - int(marked.sum())]] = True
+    return marked

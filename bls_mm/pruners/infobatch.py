@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bls_mm.registry import PRUNERS
 
-from .base import Pruner, Selection, random_subset, select_mask
+from .base import Pruner, Selection, lowest, random_subset, select_mask
 
 
 @PRUNERS.register_module()
@@ -15,20 +15,25 @@ class InfoBatch(Pruner):
     """Drop a random share of the samples whose score is below the mean.
 
     Args:
-        prune_ratio (float): Share of the easy samples to drop, in [0, 1).
-            Defaults to 0.5.
+        prune_ratio (float, optional): Share of the easy samples to drop, in
+            [0, 1). None stands for 0.5. Defaults to None.
         delta (float): Share of the passes after which all samples are
             visited with weight 1, in [0, 1]. Defaults to 0.875.
+        target_saving (float, optional): Share of the visits of the whole run
+            to save, in (0, 1), in place of ``prune_ratio``; see
+            :func:`select_infobatch_share`. Defaults to None.
 
     References:
         Qin et al., InfoBatch, ICLR 2024, arXiv 2303.04947, Section 2.
     """
 
-    def __init__(self, prune_ratio: float = 0.5, delta: float = 0.875) -> None:
-        super().__init__(prune_ratio, delta)
-
     def _select(self, scores: Tensor, generator: torch.Generator) -> Selection:
         return select_infobatch(scores, self.prune_ratio, generator)
+
+    def _select_share(
+        self, scores: Tensor, share: float, generator: torch.Generator
+    ) -> Selection:
+        return select_infobatch_share(scores, share, generator)
 
 
 def select_infobatch(
@@ -49,13 +54,56 @@ def select_infobatch(
     Returns:
         Selection: The kept samples and their weights.
     """
+    return _thin_out(_below_mean(scores), prune_ratio, generator)
+
+
+def select_infobatch_share(
+    scores: Tensor,
+    share: float,
+    generator: torch.Generator,
+    max_ratio: float = 0.75,
+) -> Selection:
+    """Drop a given share of all samples by the InfoBatch rule.
+
+    The ratio is the one that drops as many of the samples below the mean. If
+    that is more than ``max_ratio``, and weights more than
+    ``1 / (1 - max_ratio)``, the samples with the lowest scores are the easy
+    ones, as many as are needed. Where there are too few samples for that the
+    ratio rises above ``max_ratio``.
+
+    Args:
+        scores (Tensor): Shape (N,).
+        share (float): Share of all samples to drop, in [0, 1).
+        generator (torch.Generator): Source of randomness.
+        max_ratio (float): The most of the easy samples to drop.
+            Defaults to 0.75.
+
+    Returns:
+        Selection: The kept samples and their weights.
+    """
+    total = len(scores)
+    easy = _below_mean(scores)
+    if share * total > max_ratio * int(easy.sum()):
+        count = min(total, math.ceil(share / max_ratio * total))
+        easy = lowest(scores, count)
+    ratio = share * total / max(1, int(easy.sum()))
+    return _thin_out(easy, ratio, generator)
+
+
+def _below_mean(scores: Tensor) -> Tensor:
     # In float32 the mean of equal scores, and of millions of any, may come
     # out above all of them.
     wide = torch.float32 if scores.device.type == 'mps' else torch.float64
-    easy = scores < scores.mean(dtype=wide)
+    return scores < scores.mean(dtype=wide)
+
+
+def _thin_out(
+    easy: Tensor, prune_ratio: float, generator: torch.Generator
+) -> Selection:
+    """Drop a share of the easy samples, bool, shape (N,); weigh the rest."""
     count = int(easy.sum())
     dropped = _round_at_random(prune_ratio * count, generator)
-    chosen = random_subset(count, dropped, generator, scores.device)
+    chosen = random_subset(count, dropped, generator, easy.device)
     kept = torch.ones_like(easy).masked_scatter_(easy, ~chosen)
     indices, weights = select_mask(kept)
     weights.masked_fill_(easy[kept], 1 / (1 - prune_ratio))

@@ -13,14 +13,19 @@ class RandomPrune(Pruner):
     """Drop another random share of all samples in every pruned pass.
 
     Args:
-        prune_ratio (float): Share of all samples to drop, in [0, 1).
-            Defaults to 0.5.
+        prune_ratio (float, optional): Share of all samples to drop, in
+            [0, 1). None stands for 0.5. Defaults to None.
         delta (float): Share of the passes after which all samples are
             visited, in [0, 1]. Defaults to 0.875.
+        target_saving (float, optional): Share of the visits of the whole run
+            to save, in (0, 1), in place of ``prune_ratio``.
+            Defaults to None.
     """
-
-    def __init__(self, prune_ratio: float = 0.5, delta: float = 0.875) -> None:
-        super().__init__(prune_ratio, delta)
 
     def _select(self, scores: Tensor, generator: torch.Generator) -> Selection:
         return select_random(scores, self.prune_ratio, generator)
+
+    def _select_share(
+        self, scores: Tensor, share: float, generator: torch.Generator
+    ) -> Selection:
+        return select_random(scores, share, generator)

@@ -1,7 +1,7 @@
 """SeTa: a window that slides over groups of samples from easy to hard."""
 
 import math
-from typing import Tuple
+from typing import Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from .base import (
     Pruner,
     Selection,
     random_subset,
+    select_all,
     select_mask,
     select_random,
 )
@@ -24,28 +25,34 @@ class SeTa(Pruner):
     """Drop samples at random, then the groups outside of a sliding window.
 
     Args:
-        prune_ratio (float): Share of all samples to drop at random, in
-            [0, 1). Defaults to 0.1.
+        prune_ratio (float, optional): Share of all samples to drop at
+            random, in [0, 1). None stands for 0.1. Defaults to None.
         num_groups (int): Groups of similar score, at least 1.
             Defaults to 5.
         window_scale (float): Share of the groups to train on, in (0, 1].
             Defaults to 0.9.
         delta (float): Share of the passes after which the window takes all
             groups, in [0, 1]. Defaults to 0.875.
+        target_saving (float, optional): Share of the visits of the whole run
+            to save, in (0, 1), in place of ``prune_ratio``; see
+            :func:`select_seta_share`. Defaults to None.
 
     References:
         Zhou et al., Scale Efficient Training for Large Datasets, CVPR 2025,
         arXiv 2503.13385, Section 3.
     """
 
+    default_ratio = 0.1
+
     def __init__(
         self,
-        prune_ratio: float = 0.1,
+        prune_ratio: Optional[float] = None,
         num_groups: int = 5,
         window_scale: float = 0.9,
         delta: float = 0.875,
+        target_saving: Optional[float] = None,
     ) -> None:
-        super().__init__(prune_ratio, delta)
+        super().__init__(prune_ratio, delta, target_saving)
         check_range('num_groups', num_groups, 1, math.inf, '[1, inf)')
         if int(num_groups) != num_groups:
             raise ValueError(
@@ -67,8 +74,22 @@ class SeTa(Pruner):
             generator,
         )
 
+    def _select_share(
+        self, scores: Tensor, share: float, generator: torch.Generator
+    ) -> Selection:
+        return select_seta_share(
+            scores,
+            share,
+            self.num_groups,
+            self.window_scale,
+            self.epoch,
+            generator,
+        )
+
     def anneal(self, scores: Tensor, generator: torch.Generator) -> Selection:
-        """A random ``1 - prune_ratio`` of all samples."""
+        """A random ``1 - prune_ratio`` of all samples; with a target all."""
+        if self.target_saving is not None:
+            return select_all(scores)
         return select_random(scores, self.prune_ratio, generator)
 
 
@@ -98,6 +119,45 @@ def select_seta(
     kept = random_subset(total, size, generator, scores.device)
     inside = in_window(scores[kept], num_groups, window_scale, epoch)
     return select_mask(kept.masked_scatter_(kept.clone(), inside))
+
+
+def select_seta_share(
+    scores: Tensor,
+    share: float,
+    num_groups: int,
+    window_scale: float,
+    epoch: int,
+    generator: torch.Generator,
+) -> Selection:
+    """Drop a given share of all samples by the SeTa rule.
+
+    The groups outside of the window are dropped first and then, at random,
+    samples inside; where the window is smaller than what has to be kept,
+    random samples from outside of it are kept too.
+
+    Args:
+        scores (Tensor): Shape (N,).
+        share (float): Share of all samples to drop, in [0, 1).
+        num_groups (int): Number of groups.
+        window_scale (float): Share of the groups in the window.
+        epoch (int): Number of the pass, which places the window.
+        generator (torch.Generator): Source of randomness.
+
+    Returns:
+        Selection: ``round((1 - share) * N)`` samples, at least one, all with
+        weight 1.
+    """
+    kept = in_window(scores, num_groups, window_scale, epoch)
+    size = max(1, round((1 - share) * len(scores)))
+    inside = int(kept.sum())
+    if inside > size:
+        part = random_subset(inside, size, generator, scores.device)
+        kept.masked_scatter_(kept.clone(), part)
+    elif inside < size:
+        outside = len(scores) - inside
+        part = random_subset(outside, size - inside, generator, scores.device)
+        kept.masked_scatter_(~kept, part)
+    return select_mask(kept)
 
 
 def in_window(

@@ -2,5 +2,6 @@
 
 from .base import Score
 from .ema import EMAScore
+from .mart import MARTScore
 
-__all__ = ['Score', 'EMAScore']
+__all__ = ['Score', 'EMAScore', 'MARTScore']

@@ -10,18 +10,34 @@ class Score(ABC):
 
     A rule keeps all it knows in the score buffer, which training merges over
     ranks and stores in checkpoints.
+
+    Attributes:
+        takes_several (bool): Whether :meth:`update` also takes K batches of
+            one size that have no sample in common: ids of shape (K, B), and
+            losses of shape (K,) or (K, B). Then training may keep batches
+            waiting. Defaults to False.
     """
+
+    takes_several = False
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if 'update' in vars(cls) and 'takes_several' not in vars(cls):
+            cls.takes_several = False  # what it inherits is about another
 
     @abstractmethod
     def update(self, scores: Tensor, indices: Tensor, loss: Tensor) -> None:
         """Update the scores of the samples of a batch, in place.
 
-        Called once an iteration: a handful of device operations, no value
-        may travel to the host. A loss that is not finite changes nothing.
+        Called for every batch, perhaps some iterations later: a handful of
+        device operations, no value may travel to the host. A loss that is
+        not finite changes nothing.
 
         Args:
             scores (Tensor): Score of every sample, float32, shape (N,).
             indices (Tensor): Ids of the samples of the batch, int64, shape
                 (B,), on the device of ``scores``. An id may occur twice.
-            loss (Tensor): Loss of the batch, any float dtype, shape ().
+            loss (Tensor): Loss of the batch, any float dtype, shape (); or,
+                where the model computes them, the losses of its samples,
+                shape (B,), whose mean is that of the batch.
         """

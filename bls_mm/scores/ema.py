@@ -27,6 +27,8 @@ class EMAScore(Score):
         Batch Loss Score, CVPR 2026, arXiv 2604.04681.
     """
 
+    takes_several = True
+
     def __init__(self, alpha: float = 0.9, init: str = 'zero') -> None:
         check_range('alpha', alpha, 0, 1, '[0, 1)')
         if init not in ('zero', 'first'):
@@ -56,18 +58,26 @@ def ema_update(
 
     Args:
         scores (Tensor): Float32, shape (N,).
-        indices (Tensor): Int64, shape (B,).
-        loss (Tensor): Shape (). Ignored if not finite.
+        indices (Tensor): Int64, shape (B,) or (K, B), as in :class:`Score`.
+        loss (Tensor): Shape (), (B,), (K,) or (K, B). Ignored where not
+            finite.
         alpha (float): Weight of the past, in [0, 1).
         start_at_first (bool): Whether a score of exactly 0, that of a sample
             not yet seen, becomes the loss itself. Defaults to False.
     """
-    loss = loss.detach().to(scores.dtype)
-    old = scores.index_select(0, indices)
-    new = torch.lerp(old, loss, 1 - alpha)
+    # Within a training every operation costs some microseconds, so there are
+    # as few as can be; none asks the host whether the loss is finite.
+    if loss.requires_grad:
+        loss = loss.detach()
+    if loss.dtype != scores.dtype:
+        loss = loss.to(scores.dtype)
+    if loss.ndim < indices.ndim:
+        loss = loss[..., None]
+    ids = indices.flatten()
+    ours = scores.index_select(0, ids).view_as(indices)
+    way = (loss - ours).nan_to_num_(0.0, 0.0, 0.0)
     if start_at_first:
-        new = torch.where(old == 0, loss, new)
-    # On device, without asking the host whether the loss is finite: only then
-    # its difference to itself is 0. `torch.isfinite` takes twice the time.
-    new = torch.where(loss - loss == 0, new, old)
-    scores.index_copy_(0, indices, new)
+        ours += torch.where(ours == 0, way, way * (1 - alpha))
+    else:
+        ours.add_(way, alpha=1 - alpha)
+    scores.index_copy_(0, ids, ours.view_as(ids))

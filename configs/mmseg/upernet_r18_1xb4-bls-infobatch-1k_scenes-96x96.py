@@ -1,0 +1,4 @@
+_base_ = './upernet_r18_1xb4-1k_scenes-96x96.py'
+custom_imports = dict(imports=['bls_mm'], allow_failed_imports=False)
+custom_hooks = [dict(type='BLSHook')]
+train_dataloader = dict(sampler=dict(type='BLSSampler'))
