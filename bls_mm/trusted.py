@@ -1,6 +1,6 @@
 """What the original mmengine needs to resume on a current torch."""
 
-from typing import Any
+from typing import Any, List
 
 import numpy as np
 import torch
@@ -27,12 +27,12 @@ def trust_mmengine_classes() -> None:
     if add is None:
         return
     dtypes = {type(np.dtype(kind)) for kind in '?bBhHiIlLqQefd'}
-    reconstruct, _, _ = np.zeros(1).__reduce__()[:3]
-    scalar = np.float64().__reduce__()[0]
+    examples: List[Any] = [np.zeros(1), np.float64()]
+    functions = [example.__reduce__()[0] for example in examples]
     # numpy 1 and 2 keep them in different places.
     arrays = [
         (function, f'numpy.{core}.multiarray.{function.__name__}')
-        for function in (reconstruct, scalar)
+        for function in functions
         for core in ('core', '_core')
     ]
     add(
