@@ -168,7 +168,7 @@ def in_this_process(monkeypatch):
     def measure(what, args, **task):
         task.update(device='cpu', repeats=1)
         if 'iterations' in task:
-            task['iterations'] = 30
+            task['iterations'] = 100
         return benchmark.MEASUREMENTS[what](task)
 
     monkeypatch.setattr(benchmark, 'measure', measure)

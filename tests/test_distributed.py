@@ -246,7 +246,7 @@ def alone(tmp_path_factory):
 def test_two_ranks_resume_one_at_the_end_of_an_epoch(tmp_path, alone):
     last = alone / 'epoch_3.pth'
     settings = dict(resume=True, load_from=str(last))
-    results = train_on(2, tmp_path / 'run', **settings)
+    results = train_on(2, tmp_path / 'run', **SAVING_BOTH, **settings)
     for result in results:
         assert (result['epochs'][0], result['epochs'][-1]) == (3, 7)
         assert result['iters'][0] == result['iters'][1]
@@ -302,7 +302,7 @@ def assert_alike(results, reference):
 
 def test_fsdp_on_the_cpu_does_as_ddp(tmp_path, two_ranks):
     results = train_on(
-        2, tmp_path / 'run', work_sharded, backend='gloo', **SAVING
+        2, tmp_path / 'run', work_sharded, backend='gloo', **SAVING_BOTH
     )
     assert_alike(results, two_ranks[0])
     expected = scores_in(two_ranks[1] / 'work' / 'iter_7.pth')

@@ -51,7 +51,7 @@ SMALLEST_MEMORY_SIZE = 1_000_000
 def hook_rows(args):
     for run in RUNS:
         for batch in (32, 128) if run == 'plain' else (32,):
-            yield measure('hook', args, iterations=300, run=run, batch=batch)
+            yield measure('hook', args, iterations=640, run=run, batch=batch)
 
 
 def update_rows(args):
