@@ -133,7 +133,9 @@ class Visits(Hook):
         update = score.update
 
         def recorded(scores, indices, loss):
-            self.scored.append(indices.tolist())
+            # Several batches at a time, if they have waited.
+            batches = indices.view(-1, indices.shape[-1])
+            self.scored.extend(batches.tolist())
             update(scores, indices, loss)
 
         score.update = recorded

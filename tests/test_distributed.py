@@ -10,6 +10,8 @@ from mmengine.runner import FlexibleRunner
 from toy import StopAt, hook_of, make_config, make_runner
 from toy import train as train_alone
 
+from bls_mm.trusted import trust_mmengine_classes
+
 WRAPPER = dict(type='MMDistributedDataParallel', device_ids=None)
 
 
@@ -31,8 +33,9 @@ def work(rank, world_size, folder, changes):
 
 
 def join(rank, world_size, folder, backend='gloo'):
-    """Start the process group."""
+    """Start the process group, with the settings of conftest.py."""
     torch.set_num_threads(1)
+    trust_mmengine_classes()
     os.environ.update(
         RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world_size)
     )
