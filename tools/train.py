@@ -12,6 +12,7 @@ import argparse
 import os
 from pathlib import Path
 
+import torch.distributed as dist
 from cpu_ranks import use_gloo
 from mmengine.config import ConfigDict, DictAction
 from mmengine.device import get_device
@@ -171,6 +172,9 @@ def main():
         raise SystemExit(f'{Path(__file__).name}: error: {error}') from None
     use_gloo(cfg)
     build_runner(cfg).train()
+    if dist.is_initialized():
+        # Which MMEngine does not: threads that still run may abort the exit.
+        dist.destroy_process_group()
 
 
 if __name__ == '__main__':
