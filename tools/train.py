@@ -16,11 +16,13 @@ import torch.distributed as dist
 from cpu_ranks import use_gloo
 from mmengine.config import ConfigDict, DictAction
 from mmengine.device import get_device
+from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from bls_mm import state
 from bls_mm.checkpoint import find_checkpoint
-from bls_mm.config import add_pruning, load_config
+from bls_mm.config import add_pruning, has_pruning, load_config
 from bls_mm.trusted import trust_mmengine_classes
 
 
@@ -156,12 +158,27 @@ def fill_dataloaders(cfg):
         loader.setdefault('collate_fn', ConfigDict(type='default_collate'))
 
 
+class UnusedScores(Hook):
+    """Say that a run without BLSHook leaves scores in a checkpoint unused."""
+
+    def after_load_checkpoint(self, runner, checkpoint):
+        if state.KEY in checkpoint:
+            runner.logger.warning(
+                'BLS: the checkpoint has scores, but the run has no BLSHook: '
+                'they are not used, and its own checkpoints will have none.'
+            )
+
+
 def build_runner(cfg):
     """Build the runner that the config asks for."""
     trust_mmengine_classes()
     if 'runner_type' in cfg:
-        return RUNNERS.build(cfg)
-    return Runner.from_cfg(cfg)
+        runner = RUNNERS.build(cfg)
+    else:
+        runner = Runner.from_cfg(cfg)
+    if not has_pruning(cfg):
+        runner.register_hook(UnusedScores())
+    return runner
 
 
 def main():
