@@ -286,7 +286,7 @@ class BLSHook(Hook):
     ) -> None:
         """Look up which samples are in the batch and what they weigh."""
         self._ids, self._rescaler.weight = self._lookup.next()
-        self._rescaler.loss = None
+        self._rescaler.clear()
         if self._sample_losses is not None:
             self._sample_losses.begin(len(self._ids))
 

@@ -25,24 +25,18 @@ class SampleLosses:
     Args:
         model (nn.Module): The model. Hooks are registered on its modules
             until :meth:`close`.
-
-    Attributes:
-        modules (list[str]): Names of the modules that are listened to; empty
-            once their losses turned out not to be those of samples.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self._rows: List[Tensor] = []
         self._size: Optional[int] = None
         self._fits = self._tried = False
-        found = _loss_modules(model)
-        self.modules = list(found)
         self._handles = [
             module.register_forward_hook(
                 functools.partial(self._listen, _overrides(module)),
                 with_kwargs=True,
             )
-            for module in found.values()
+            for module in _loss_modules(model)
         ]
 
     def begin(self, size: int) -> None:
@@ -87,7 +81,7 @@ class SampleLosses:
         """Stop listening."""
         for handle in self._handles:
             handle.remove()
-        self._handles, self.modules = [], []
+        self._handles = []
 
     def _listen(
         self,
@@ -125,14 +119,16 @@ def _has_rows(values: Any, size: int) -> bool:
     )
 
 
-def _loss_modules(model: nn.Module) -> Dict[str, nn.Module]:
-    """Outermost modules that reduce a loss and keep no state, by name."""
-    found: Dict[str, nn.Module] = {}
+def _loss_modules(model: nn.Module) -> List[nn.Module]:
+    """Outermost modules that reduce a loss and keep no state."""
+    names: List[str] = []
+    found = []
     for name, module in model.named_modules():
-        inside = any(name.startswith(f'{outer}.') for outer in found)
+        inside = any(name.startswith(f'{outer}.') for outer in names)
         stateless = not [*module.parameters(), *module.buffers()]
         if not inside and stateless and _reduces(module):
-            found[name] = module
+            names.append(name)
+            found.append(module)
     return found
 
 

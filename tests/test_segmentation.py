@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from toy import StopAt, hook_of
+from toy import StopAt, hook_of, record_scored
 
 from bls_mm.config import add_pruning, load_config
 
@@ -125,16 +125,7 @@ class Visits(Hook):
         self.losses, self.validated = [], []
 
     def before_train(self, runner):
-        score = hook_of(runner).score
-        update = score.update
-
-        def recorded(scores, indices, loss):
-            # Several batches at a time, if they have waited.
-            batches = indices.view(-1, indices.shape[-1])
-            self.scored.extend(batches.tolist())
-            update(scores, indices, loss)
-
-        score.update = recorded
+        record_scored(runner, self.scored)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         samples = data_batch['data_samples']

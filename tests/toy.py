@@ -169,6 +169,20 @@ def hook_of(runner: Runner, name: str = 'BLSHook') -> Any:
     return next(h for h in runner.hooks if type(h).__name__ == name)
 
 
+def record_scored(runner: Runner, scored: List[List[int]]) -> None:
+    """Add the ids of each batch that is scored to a list."""
+    score = hook_of(runner).score
+    update = score.update
+
+    def recorded(scores, indices, loss):
+        # Several batches at a time, if they have waited.
+        batches = indices.view(-1, indices.shape[-1])
+        scored.extend(batches.tolist())
+        update(scores, indices, loss)
+
+    score.update = recorded
+
+
 def train(work_dir: Any, **changes: Any) -> Runner:
     """Train from start to end."""
     runner = make_runner(work_dir, **changes)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
+from train import add_pruning_options
 
 from bls_mm.config import add_pruning, load_config, zoo_path
 
@@ -41,21 +42,7 @@ def parse_args(argv=None):
         metavar='{infobatch,seta,random,none}',
         help='how to prune the data; defaults to infobatch',
     )
-    parser.add_argument(
-        '--prune-ratio',
-        type=float,
-        help='share of the prunable samples to drop, in [0, 1); defaults to '
-        'that of the pruner',
-    )
-    parser.add_argument(
-        '--target-saving',
-        type=float,
-        help='share of the visits of the whole run to save, in (0, 1), in '
-        'place of `--prune-ratio`',
-    )
-    parser.add_argument(
-        '--score', help='what to score samples by, such as `ema`'
-    )
+    add_pruning_options(parser)
     parser.add_argument(
         '-o', '--output', required=True, metavar='FILE', help='where to write'
     )

@@ -38,21 +38,7 @@ def parse_args(argv=None):
         help='how to prune the data; `none` only keeps scores; without it '
         'the config is trained as it stands',
     )
-    parser.add_argument(
-        '--prune-ratio',
-        type=float,
-        help='share of the prunable samples to drop, in [0, 1); defaults to '
-        'that of the pruner',
-    )
-    parser.add_argument(
-        '--target-saving',
-        type=float,
-        help='share of the visits of the whole run to save, in (0, 1), in '
-        'place of `--prune-ratio`',
-    )
-    parser.add_argument(
-        '--score', help='what to score samples by, such as `ema`'
-    )
+    add_pruning_options(parser)
     parser.add_argument(
         '--work-dir',
         help='where logs and checkpoints go; defaults to the `work_dir` of '
@@ -96,6 +82,25 @@ def parse_args(argv=None):
         )
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
+
+
+def add_pruning_options(parser):
+    """Add what says how to prune, once `--prune` says by which rule."""
+    parser.add_argument(
+        '--prune-ratio',
+        type=float,
+        help='share of the prunable samples to drop, in [0, 1); defaults to '
+        'that of the pruner',
+    )
+    parser.add_argument(
+        '--target-saving',
+        type=float,
+        help='share of the visits of the whole run to save, in (0, 1), in '
+        'place of `--prune-ratio`',
+    )
+    parser.add_argument(
+        '--score', help='what to score samples by, such as `ema`'
+    )
 
 
 def make_config(args):
