@@ -39,10 +39,10 @@ class BLSHook(Hook):
             keys to sum; ``'loss'`` is the total that goes to backward.
             Defaults to 'loss'.
         per_sample (bool): Whether to score by the losses of single samples
-            where the model computes them on its way, as classifiers do, see
-            :class:`SampleLosses`. Elsewhere, and with any other
-            ``loss_key`` than 'loss', the batch loss stands in for them.
-            Defaults to True.
+            where the model computes them on its way, as classifiers and
+            segmenters do, see :class:`SampleLosses`. Elsewhere, and with
+            any other ``loss_key`` than 'loss', the batch loss stands in for
+            them. Defaults to True.
         rescale_loss (bool): Whether the loss that goes to backward is
             multiplied by the mean weight that the pruner gives to the
             samples of the batch. Defaults to True.
@@ -53,6 +53,8 @@ class BLSHook(Hook):
     Attributes:
         scores (Tensor): Score of every distinct training sample, float32,
             shape (N,), on the training device; empty before training.
+        planner (PassPlanner): What decides over the current pass, from the
+            start of training on.
         visited (int): Samples visited by the end of the current pass, all
             ranks together.
         visited_unpruned (int): Samples that the unpruned run would have
@@ -104,6 +106,10 @@ class BLSHook(Hook):
         if len(self._scores):
             self._updates.flush()
         return self._scores
+
+    @property
+    def planner(self) -> PassPlanner:
+        return self._planner
 
     @property
     def visited(self) -> int:
@@ -303,9 +309,9 @@ class BLSHook(Hook):
             self._check_weights()
         loss = batch_loss(self.loss_keys, total, outputs or {})
         self._not_finite.add(loss if self._keeps_losses else loss.clone())
-        if self._sample_losses is not None:
-            loss = self._sample_losses.end(loss)
-        self._updates.add(self._ids, loss, self._lookup.group)
+        heard = self._sample_losses
+        calls = None if heard is None else heard.take()
+        self._updates.add(self._ids, loss, self._lookup.group, calls)
         current = self._planner.current
         self._step_to(runner, current, current.done + 1, own_steps=1)
         if self._parallel and loop.saves_now(runner):

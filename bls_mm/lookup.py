@@ -1,7 +1,7 @@
 """Samples and loss weight of the batch in hand, on the training device."""
 
 from itertools import count, repeat
-from typing import Any, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Iterable, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 import torch
@@ -21,8 +21,8 @@ class BatchLookup:
 
     A plain ``BatchSampler`` cuts the order of a pass into equal pieces. Then
     the order is put on the device once a pass and cut there, for many batches
-    at a time. Where a batch sampler regroups indices, those of each batch
-    travel.
+    at a time. Where a batch sampler regroups indices, each batch is looked up
+    on the host, and its ids stay there until they are scored.
 
     Args:
         loader (DataLoader): The training DataLoader.
@@ -49,7 +49,7 @@ class BatchLookup:
         self.tracker = BatchTracker(loader)
         self._sampler = sampler
         self._device = device
-        self._weights: Optional[Tensor] = None
+        self._weights: Optional[memoryview] = None
         self.group: Optional[int] = None
         self._pieces: Optional[Iterator[Tuple[Tensor, Any, int]]] = None
 
@@ -62,40 +62,38 @@ class BatchLookup:
             skip (int): Batches of the pass that have been trained on.
         """
         self.tracker.arm(skip)
-        self._weights = weights
-        self._pieces = None
+        self._weights = self._pieces = None
         if self.plain and self.batch_size is not None:
             order = self._sampler.ids_in_order()
             ids = order.to(self._device)
             if weights is not None:
                 weights = mean_weights(weights, ids, self.batch_size)
-            self._weights = None
             self._pieces = _pieces(
                 order.numpy(), ids, weights, self.batch_size, skip
             )
+        elif weights is not None:
+            self._weights = weights.cpu().numpy().data
 
-    def next(self) -> Tuple[Tensor, Optional[Tensor]]:
+    def next(
+        self,
+    ) -> Tuple[Union[Tensor, List[int]], Union[Tensor, float, None]]:
         """The next batch that reaches the training loop.
 
         Returns:
-            tuple: Ids of its samples, int64, shape (B,), and their mean
-            weight, shape (), or None if all weigh 1.
+            tuple: Ids of its samples, int64, shape (B,), on the device, or a
+            list; and their mean weight, shape (), or a number, or None if all
+            weigh 1.
         """
         indices = self.tracker.pop()
         if self._pieces is not None:
             ids, weight, self.group = next(self._pieces)
             return ids, weight
-        self.group = None
-        ids = self._travelled(indices)
-        if self._weights is None:
-            return ids, None
-        return ids, self._weights[ids].mean()
-
-    def _travelled(self, indices: List[Any]) -> Tensor:
-        ids = self._sampler.ids_of(indices)
-        if self._device.type == 'cuda':
-            ids = ids.pin_memory()  # else the copy would wait for the device
-        return ids.to(self._device, non_blocking=True)
+        members = self._sampler.ids_of(indices)
+        mean = None
+        if self._weights is not None:
+            # Of a few numbers this is much faster than indexing an array.
+            mean = sum(map(self._weights.__getitem__, members)) / len(members)
+        return members, mean
 
 
 def _pieces(

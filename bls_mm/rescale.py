@@ -1,6 +1,6 @@
 """Scaling the loss on its way to backward, leaving the logged loss alone."""
 
-from typing import Any, List, Optional
+from typing import Any, List, Optional, Union
 
 from mmengine.optim import OptimWrapperDict
 from torch import Tensor
@@ -21,14 +21,14 @@ class LossRescaler:
         optim_wrapper (OptimWrapper or OptimWrapperDict): The wrapper(s).
 
     Attributes:
-        weight (Tensor, optional): Factor of the loss, shape (); None leaves
-            the loss as it is.
+        weight (Tensor or float, optional): Factor of the loss, shape (); None
+            leaves the loss as it is.
         loss (Tensor, optional): Sum of the unscaled losses since
             :meth:`clear`, detached, shape ().
     """
 
     def __init__(self, optim_wrapper: Any) -> None:
-        self.weight: Optional[Tensor] = None
+        self.weight: Union[Tensor, float, None] = None
         self.loss: Optional[Tensor] = None
         if isinstance(optim_wrapper, OptimWrapperDict):
             self._wrappers: List[Any] = list(optim_wrapper.values())

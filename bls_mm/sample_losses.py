@@ -1,26 +1,43 @@
 """The losses of single samples, where a model computes them on its way."""
 
 import copy
-import functools
 import inspect
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
+
+# Of predictions and losses: (B,), (B, C), (B, H, W) and (B, C, H, W).
+_NDIMS = (1, 2, 3, 4)
+
+
+class Call(NamedTuple):
+    """A call of a loss module, with the values that it was given.
+
+    Attributes:
+        module (nn.Module): The module.
+        args (list): Its arguments, tensors detached.
+        kwargs (dict): Its keyword arguments, likewise.
+    """
+
+    module: nn.Module
+    args: List[Any]
+    kwargs: Dict[str, Any]
 
 
 class SampleLosses:
     """Listen to the loss modules of a model for one loss per sample.
 
-    Classifiers compute a loss for each sample of a batch and return the mean.
-    A module qualifies if it has a ``reduction``, as those of torch and
-    OpenMMLab have, no state that a second call could change, and is called
-    with one row of predictions per sample. It is then asked once more, for
-    the same arguments and without the reduction, which takes a few
-    operations on a tensor of shape (B, classes) and no forward pass.
+    Classifiers and segmenters compute a loss for each sample or pixel of a
+    batch and return the mean. A module qualifies if it has a ``reduction``,
+    as those of torch and OpenMMLab have, no state that a second call could
+    change, and is called with predictions of shape (B,), (B, classes) or (B,
+    classes, H, W). Its calls are written down, and made once more without the
+    reduction by :func:`losses_of_samples`, for many small batches at a time.
+    That takes a few operations on the predictions and no forward pass.
 
-    Detectors and segmenters have other shapes, and no losses come from here.
-    The first batch decides that for the run.
+    Detectors call their losses with one row per anchor or box, and no losses
+    come from here. The first batch decides that for the run.
 
     Args:
         model (nn.Module): The model. Hooks are registered on its modules
@@ -28,14 +45,11 @@ class SampleLosses:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._rows: List[Tensor] = []
+        self._calls: List[Call] = []
         self._size: Optional[int] = None
         self._fits = self._tried = False
         self._handles = [
-            module.register_forward_hook(
-                functools.partial(self._listen, _overrides(module)),
-                with_kwargs=True,
-            )
+            module.register_forward_hook(self._listen, with_kwargs=True)
             for module in _loss_modules(model)
         ]
 
@@ -45,37 +59,23 @@ class SampleLosses:
         Args:
             size (int): Samples in it.
         """
-        self._rows.clear()
         # The loss of a batch of one needs no listening.
         self._size = size if self._handles and size > 1 else None
         self._fits = True
 
-    def end(self, loss: Tensor) -> Tensor:
-        """Tell the losses of the samples of the batch.
-
-        What of the loss did not come through the modules is shared equally,
-        so that the mean of the result is always ``loss``.
-
-        Args:
-            loss (Tensor): Loss of the batch, shape ().
-
-        Returns:
-            Tensor: Shape (B,), or ``loss`` where they are not known.
-        """
+    def take(self) -> Optional[List[Call]]:
+        """The calls that were made for the batch; None if they do not fit."""
         if self._size is None:
-            return loss
-        self._size = None
-        fits = self._fits and bool(self._rows)
+            return None
+        size, self._size = self._size, None
+        calls, self._calls = self._calls, []
+        fits = self._fits and bool(calls)
         if not self._tried:
             self._tried = True
+            fits = fits and _can_do_without_reduction(calls, size)
             if not fits:
                 self.close()
-        if not fits:
-            return loss
-        rows = self._rows[0]
-        for more in self._rows[1:]:
-            rows = rows + more
-        return rows + (loss - rows.mean())
+        return calls if fits else None
 
     def close(self) -> None:
         """Stop listening."""
@@ -85,36 +85,123 @@ class SampleLosses:
 
     def _listen(
         self,
-        overrides: bool,
         module: nn.Module,
         args: Tuple[Any, ...],
         kwargs: Dict[str, Any],
         output: Any,
     ) -> None:
-        if self._size is None or not self._fits:
+        if self._size is None:
             return
-        self._fits = False
-        inputs = [*args, *kwargs.values()]
-        if not inputs or not _has_rows(inputs[0], self._size):
-            return
-        try:
-            with torch.no_grad():
-                losses = _unreduced(module, overrides, args, kwargs)
-        except Exception:
-            if self._tried:
-                raise
-            return  # not every module can do without its reduction
-        if _has_rows(losses, self._size):
-            self._fits = True
-            losses = losses.float()
-            self._rows.append(losses.mean(1) if losses.ndim > 1 else losses)
+        call = Call(
+            module,
+            [_detached(value) for value in args],
+            {name: _detached(value) for name, value in kwargs.items()},
+        )
+        inputs = call.args or list(kwargs.values())
+        if inputs and _has_rows(inputs[0], self._size):
+            self._calls.append(call)
+        else:
+            self._fits = False
+
+
+@torch.no_grad()
+def losses_of_samples(
+    batches: Sequence[List[Call]], losses: Tensor, size: int
+) -> Tensor:
+    """Tell the losses of the samples of some batches.
+
+    What of a loss did not come through the modules is shared equally, so
+    that the mean over a batch is always its loss.
+
+    Args:
+        batches (list): The calls that were made for each of K batches.
+        losses (Tensor): Loss of each batch, shape (K,).
+        size (int): Samples in a batch.
+
+    Returns:
+        Tensor: Float32, shape (K, size).
+    """
+    if len({len(calls) for calls in batches}) > 1:
+        rows = torch.cat([_summed([calls], size) for calls in batches])
+    else:
+        rows = _summed(batches, size)
+    return rows + (losses - rows.mean(1))[:, None]
+
+
+def _summed(batches: Sequence[List[Call]], size: int) -> Tensor:
+    """Losses of samples, summed over the calls, shape (K, size)."""
+    # The first calls of all batches, the second ones, and so on.
+    rows = [_rows(calls, size) for calls in zip(*batches)]
+    return torch.stack(rows).sum(0) if len(rows) > 1 else rows[0]
+
+
+def _rows(calls: Sequence[Call], size: int) -> Tensor:
+    """Losses of samples from one call for each batch, shape (K, size)."""
+    joined = _joined(calls, size)
+    if joined is None:
+        return torch.cat([_rows([call], size) for call in calls])
+    losses = _unreduced(joined).float()
+    if losses.ndim > 1:
+        losses = losses.flatten(1).mean(1)
+    return losses.view(len(calls), size)
+
+
+def _joined(calls: Sequence[Call], size: int) -> Optional[Call]:
+    """One call with the rows of all; None if that does not make sense."""
+    first = calls[0]
+    if len(calls) == 1:
+        return first
+    if any(
+        call.module is not first.module
+        or len(call.args) != len(first.args)
+        or call.kwargs.keys() != first.kwargs.keys()
+        for call in calls
+    ):
+        return None
+    try:
+        return Call(
+            first.module,
+            [_joined_values(v, size) for v in zip(*(c.args for c in calls))],
+            {
+                name: _joined_values([c.kwargs[name] for c in calls], size)
+                for name in first.kwargs
+            },
+        )
+    except (ValueError, RuntimeError, TypeError):
+        return None
+
+
+def _joined_values(values: Sequence[Any], size: int) -> Any:
+    """The rows of all batches, or the value that all of them have.
+
+    Raises:
+        ValueError: If it is neither.
+        RuntimeError: If rows are not alike.
+        TypeError: If some are no tensors.
+    """
+    first = values[0]
+    if all(value is first for value in values):
+        return first
+    if isinstance(first, Tensor):
+        rows = torch.cat(tuple(values))
+        if len(first) == size and len(rows) == size * len(values):
+            return rows
+    elif all(type(v) is type(first) and v == first for v in values):
+        return first
+    raise ValueError('Not the same in all of the batches.')
+
+
+def _detached(value: Any) -> Any:
+    if isinstance(value, Tensor) and value.requires_grad:
+        return value.detach()
+    return value
 
 
 def _has_rows(values: Any, size: int) -> bool:
-    """Whether these are predictions or losses with one row a sample."""
+    """Whether these are predictions or losses with one row or map a sample."""
     return (
         isinstance(values, Tensor)
-        and values.ndim in (1, 2)
+        and values.ndim in _NDIMS
         and len(values) == size
     )
 
@@ -143,16 +230,22 @@ def _overrides(module: nn.Module) -> bool:
     return 'reduction_override' in inspect.signature(module.forward).parameters
 
 
-def _unreduced(
-    module: nn.Module,
-    overrides: bool,
-    args: Tuple[Any, ...],
-    kwargs: Dict[str, Any],
-) -> Any:
+@torch.no_grad()
+def _can_do_without_reduction(calls: Sequence[Call], size: int) -> bool:
+    """Whether the modules of some calls return a loss for each sample."""
+    try:
+        return all(_has_rows(_unreduced(call), size) for call in calls)
+    except Exception:  # not every module can do without
+        return False
+
+
+def _unreduced(call: Call) -> Any:
     """What a loss module returns without its reduction."""
-    if overrides:
-        kwargs = {**kwargs, 'reduction_override': 'none'}
-        return module.forward(*args, **kwargs)
+    module, args, kwargs = call
+    if _overrides(module):
+        return module.forward(
+            *args, **{**kwargs, 'reduction_override': 'none'}
+        )
     twin = copy.copy(module)  # the module itself stays as it is
     twin.__dict__['reduction'] = 'none'
     return twin.forward(*args, **kwargs)

@@ -1,16 +1,22 @@
 """Scoring batches, many at a time."""
 
-from typing import List, Optional
+from typing import Any, Iterator, List, Optional, Set, Union
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from .sample_losses import Call, losses_of_samples
 from .scores import Score
 
 # An operation within a training costs about 5 us on a CPU whatever it does,
-# and a launch on a GPU, so an update for 32 batches costs hardly more than for
-# one.
-_BATCHES_AT_A_TIME = 32
+# and a launch on a GPU, so an update for many batches costs hardly more than
+# for one.
+BATCHES_AT_A_TIME = 128
+# Most numbers to keep of the predictions that the losses of samples take.
+_PREDICTIONS_AT_A_TIME = 2**20
+
+Ids = Union[Tensor, List[int]]
 
 
 class ScoreUpdates:
@@ -35,42 +41,94 @@ class ScoreUpdates:
         self._scores = scores
         self._seen = seen
         waits = waits and score.takes_several
-        self._most = _BATCHES_AT_A_TIME if waits else 1
-        self._ids: List[Tensor] = []
+        self._most = BATCHES_AT_A_TIME if waits else 1
+        self._ids: List[Any] = []
         self._losses: List[Tensor] = []
+        self._calls: List[List[Call]] = []
         self._group: Optional[int] = None
 
-    def add(self, ids: Tensor, loss: Tensor, group: Optional[int]) -> None:
+    def add(
+        self,
+        ids: Ids,
+        loss: Tensor,
+        group: Optional[int] = None,
+        calls: Optional[List[Call]] = None,
+    ) -> None:
         """Score a batch, now or later.
 
         Args:
-            ids (Tensor): Its samples, int64, shape (B,).
-            loss (Tensor): Its loss or losses, shape () or (B,).
-            group (int, optional): Batches with the same number have no
-                sample in common. None has something in common with all.
+            ids (Tensor or list[int]): Its samples, int64, shape (B,), on the
+                device of the scores; or, for all batches, in a list.
+            loss (Tensor): Its loss, shape ().
+            group (int, optional): Batches that follow each other with the
+                same number have no sample in common. Defaults to None, look
+                for those, which needs ids in lists.
+            calls (list[Call], optional): What :class:`SampleLosses` heard of
+                it. Defaults to None, the loss stands in for the losses of
+                its samples.
         """
         if self._ids and (
-            group is None
-            or group != self._group
+            group != self._group
             or len(ids) != len(self._ids[0])
-            or loss.ndim != self._losses[0].ndim
+            or (calls is None) == bool(self._calls)
         ):
             self.flush()
         self._group = group
         self._ids.append(ids)
         self._losses.append(loss)
-        if group is None or len(self._ids) >= self._most:
+        waiting = len(self._ids)
+        kept = 0
+        if calls is not None:
+            self._calls.append(calls)
+            kept = waiting * _size(calls[0])
+        if waiting >= self._most or kept >= _PREDICTIONS_AT_A_TIME:
             self.flush()
 
     def flush(self) -> None:
         """Update the scores by all batches that wait."""
         if not self._ids:
             return
-        ids, loss = self._ids[0], self._losses[0]
-        if len(self._ids) > 1:
-            ids, loss = torch.stack(self._ids), torch.stack(self._losses)
+        loss = torch.stack(self._losses)
+        if self._calls:
+            size = len(self._ids[0])
+            loss = losses_of_samples(self._calls, loss, size)
+        if isinstance(self._ids[0], Tensor):
+            self._update(torch.stack(self._ids), loss)
+        else:
+            ids = self._on_device(self._ids)
+            for part in _disjoint(self._ids):
+                self._update(ids[part], loss[part])
+        self._ids.clear()
+        self._losses.clear()
+        self._calls.clear()
+
+    def _update(self, ids: Tensor, loss: Tensor) -> None:
+        if len(ids) == 1:
+            ids, loss = ids[0], loss[0]
         self._score.update(self._scores, ids, loss)
         if len(self._seen):
             self._seen.index_fill_(0, ids.flatten(), 1)
-        self._ids.clear()
-        self._losses.clear()
+
+    def _on_device(self, batches: List[List[int]]) -> Tensor:
+        ids = torch.from_numpy(np.array(batches, dtype=np.int64))
+        if self._scores.is_cuda:
+            ids = ids.pin_memory()  # else the copy would wait for the device
+        return ids.to(self._scores.device, non_blocking=True)
+
+
+def _disjoint(batches: List[List[int]]) -> Iterator[slice]:
+    """Batches that follow each other and have no sample in common."""
+    members: Set[int] = set()
+    first = 0
+    for i, batch in enumerate(batches):
+        if not members.isdisjoint(batch):
+            yield slice(first, i)
+            first = i
+            members.clear()
+        members.update(batch)
+    yield slice(first, len(batches))
+
+
+def _size(call: Call) -> int:
+    """Numbers in the predictions that a loss module was called with."""
+    return next(iter([*call.args, *call.kwargs.values()])).numel()

@@ -168,7 +168,7 @@ def in_this_process(monkeypatch):
     def measure(what, args, **task):
         task.update(device='cpu', repeats=1)
         if 'iterations' in task:
-            task['iterations'] = 100
+            task['iterations'] = 400
         return benchmark.MEASUREMENTS[what](task)
 
     monkeypatch.setattr(benchmark, 'measure', measure)
@@ -238,7 +238,7 @@ def test_command_measures_in_processes_of_their_own(tmp_path):
 
 def test_launches_are_counted_in_whole_iterations(tmp_path):
     counter = benchmark_hook.LaunchCounter()
-    task = dict(iterations=100, run='plain', batch=32)
+    task = dict(iterations=400, run='plain', batch=32)
     benchmark_hook.train(task, True, counter, str(tmp_path))
     assert set(counter.per_iteration()) == {'launches', 'copies', 'syncs'}
     seen = {e.key: e.count for e in counter._profile.key_averages()}

@@ -251,7 +251,7 @@ def batches_of(case, planner):
     found = []
     batches = BatchSampler(sampler, case.batch_size, case.drop_last)
     for indices in list(batches)[: planner.current.length]:
-        ids = sampler.ids_of(indices)
+        ids = torch.tensor(sampler.ids_of(indices))
         assert 0 <= ids.min() and ids.max() < case.distinct
         of_batch = torch.ones(len(ids)) if weights is None else weights[ids]
         assert of_batch.isfinite().all() and (of_batch >= 1).all()

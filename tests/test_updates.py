@@ -2,10 +2,14 @@
 
 import pytest
 import torch
+from mmpretrain.models.losses import CrossEntropyLoss
+from torch import nn
+from torch.nn.functional import one_hot
 
 from bls_mm import EMAScore, MARTScore
+from bls_mm.sample_losses import SampleLosses, losses_of_samples
 from bls_mm.scores import Score
-from bls_mm.updates import ScoreUpdates
+from bls_mm.updates import BATCHES_AT_A_TIME, ScoreUpdates
 
 NOBODY = torch.empty(0, dtype=torch.uint8)
 
@@ -50,7 +54,7 @@ def test_several_batches_at_once_are_scored_as_one_by_one(
 
 
 @pytest.mark.parametrize('rule', RULES)
-@pytest.mark.parametrize('groups', ['one', 'two', 'none'])
+@pytest.mark.parametrize('groups', ['one', 'two', 'each', 'unknown'])
 def test_updates_come_out_as_in_turn(rule, groups):
     order, losses = batches(70, 4, False)
     if groups != 'one':
@@ -60,24 +64,85 @@ def test_updates_come_out_as_in_turn(rule, groups):
     updates = ScoreUpdates(rule, scores, seen)
     for i, (ids, loss) in enumerate(zip(order, losses)):
         rule.update(expected, ids, loss)
-        group = {'one': 0, 'two': i // 35, 'none': None}[groups]
-        updates.add(ids, loss, group)
-        if groups == 'none':
-            torch.testing.assert_close(scores, expected)
+        if groups == 'unknown':
+            updates.add(ids.tolist(), loss)
+        else:
+            updates.add(ids, loss, dict(one=0, two=i // 35, each=i)[groups])
     updates.flush()
     torch.testing.assert_close(scores, expected)
     assert seen.sum() == len(order.unique())
 
 
-def test_last_batch_may_be_smaller_and_losses_of_another_shape():
+def test_last_batch_may_be_smaller():
     expected, scores = torch.zeros(9), torch.zeros(9)
     updates, rule = ScoreUpdates(EMAScore(), scores, NOBODY), EMAScore()
-    losses = [torch.tensor(1.0), torch.rand(4), torch.tensor(2.0)]
+    losses = torch.tensor([1.0, 3.0, 2.0])
     for ids, loss in zip(torch.arange(9).split(4), losses):
         rule.update(expected, ids, loss)
         updates.add(ids, loss, 0)
     updates.flush()
     torch.testing.assert_close(scores, expected)
+
+
+class Heads(nn.Module):
+    """A loss module, called once or twice, with hard or soft labels."""
+
+    def __init__(self):
+        super().__init__()
+        self.loss = CrossEntropyLoss()
+        self.soft = CrossEntropyLoss(use_soft=True)
+
+    def forward(self, scores, labels, i, kind):
+        if kind == 'soft':
+            return self.soft(scores, one_hot(labels, 3).float())
+        if kind == 'misfit' and i % 3 == 1:
+            return self.loss(torch.cat([scores, scores]), labels.repeat(2))
+        factor = i + 4 if kind == 'own factor' else 4
+        loss = self.loss(scores, labels, avg_factor=factor)
+        if kind == 'twice' or (kind == 'now and then' and i % 3 == 0):
+            loss = loss + self.loss(-scores, labels, avg_factor=factor)
+        return loss
+
+
+@pytest.mark.parametrize(
+    'kind',
+    ['once', 'twice', 'now and then', 'own factor', 'soft', 'misfit'],
+)
+def test_losses_of_samples_come_out_as_in_turn(kind):
+    model, rule = Heads(), MARTScore()
+    heard = SampleLosses(model)
+    expected, scores = start(80), start(80)
+    updates = ScoreUpdates(rule, scores, NOBODY)
+    for i, ids in enumerate(torch.arange(80).split(4)):
+        predictions = torch.randn(4, 3, generator=seeded(i))
+        labels = torch.randint(3, (4,), generator=seeded(i))
+        heard.begin(4)
+        loss = model(predictions.requires_grad_(), labels, i, kind).detach()
+        calls = heard.take()
+        assert (calls is None) == (kind == 'misfit' and i % 3 == 1)
+        of_samples = loss
+        if calls is not None:
+            of_samples = losses_of_samples([calls], loss[None], 4)[0]
+            assert len(of_samples.unique()) == 4
+            assert not calls[0].args[0].requires_grad  # keeps no graph
+        rule.update(expected, ids, of_samples)
+        updates.add(ids, loss, 0, calls)
+    updates.flush()
+    torch.testing.assert_close(scores, expected)
+
+
+def test_large_predictions_do_not_wait_for_many_batches(monkeypatch):
+    monkeypatch.setattr('bls_mm.updates._PREDICTIONS_AT_A_TIME', 36)
+    model, scores = Heads(), torch.zeros(80)
+    heard, updates = (
+        SampleLosses(model),
+        ScoreUpdates(MARTScore(), scores, NOBODY),
+    )
+    for i, ids in enumerate(torch.arange(80).split(4)):
+        heard.begin(4)
+        loss = model(torch.rand(4, 3), torch.arange(4) % 3, i, 'once')
+        updates.add(ids, loss, 0, heard.take())
+        assert int(scores.count_nonzero()) == (i + 1) // 3 * 12
 
 
 class Noting(Score):
@@ -103,10 +168,10 @@ def test_rule_that_takes_one_batch_gets_each_at_once():
 
 @pytest.mark.parametrize('waits', [True, False])
 def test_number_of_batches_that_wait_is_limited(waits):
-    scores = torch.zeros(100)
+    scores = torch.zeros(300)
     updates = ScoreUpdates(EMAScore(), scores, NOBODY, waits)
     waiting = []
-    for ids in torch.arange(100).split(1):
+    for ids in torch.arange(300).split(1):
         updates.add(ids, torch.tensor(1.0), 0)
         waiting.append(int((scores[: ids + 1] == 0).sum()))
-    assert max(waiting) == (31 if waits else 0)
+    assert max(waiting) == (BATCHES_AT_A_TIME - 1 if waits else 0)

@@ -32,7 +32,7 @@ from pathlib import Path
 import mmengine
 import torch
 from benchmark_end_to_end import measure_end_to_end
-from benchmark_hook import RUNS, measure_hook, measure_update
+from benchmark_hook import BLOCK, RUNS, measure_hook, measure_update
 from benchmark_merge import measure_merge
 from benchmark_select import measure_select_memory, measure_select_time
 from benchmark_tables import make_tables, put_into
@@ -51,7 +51,9 @@ SMALLEST_MEMORY_SIZE = 1_000_000
 def hook_rows(args):
     for run in RUNS:
         for batch in (32, 128) if run == 'plain' else (32,):
-            yield measure('hook', args, iterations=640, run=run, batch=batch)
+            yield measure(
+                'hook', args, iterations=8 * BLOCK, run=run, batch=batch
+            )
 
 
 def update_rows(args):

@@ -18,9 +18,10 @@ from benchmark_tools import (
 from mmengine.hooks import Hook
 
 from bls_mm import EMAScore, MARTScore
+from bls_mm.updates import BATCHES_AT_A_TIME
 
-# Iterations timed together: BLSHook does most of its work in every 32nd.
-BLOCK = 32
+# Iterations timed together: BLSHook scores that many batches at once.
+BLOCK = BATCHES_AT_A_TIME
 # Settings of the runs whose iterations are measured.
 RUNS = {
     'plain': dict(),
@@ -160,16 +161,16 @@ def count_launches(task, folder):
 
 
 def measure_update(task):
-    """One update of the scores of a batch, and of 32 batches at once."""
-    calls, batch, device = 192, task['batch'], task['device']
+    """One update of the scores of a batch, and of many batches at once."""
+    calls, batch, device = 2 * BLOCK, task['batch'], task['device']
     scores = make_scores(1_281_167, device)
     plain_scores = scores.cpu().numpy()
     order = torch.randperm(len(scores))[: calls * batch].view(calls, batch)
     on_device, lists = order.to(device), order.tolist()
     loss = torch.tensor(1.0, device=device)
-    losses = loss.expand(32)
+    losses = loss.expand(BLOCK)
     ema, mart = EMAScore(), MARTScore()
-    one_at_a_time, at_once = list(on_device), on_device.split(32)
+    one_at_a_time, at_once = list(on_device), on_device.split(BLOCK)
     functions = dict(
         ema=lambda: [ema.update(scores, b, loss) for b in one_at_a_time],
         ema_at_once=lambda: [ema.update(scores, b, losses) for b in at_once],

@@ -28,9 +28,9 @@ COLUMNS = {
     'update': [
         ('batch', 'batch', '{}'),
         ('EMAScore µs', 'ema_us', '{:.1f}'),
-        ('32 at once', 'ema_at_once_us', '{:.2f}'),
+        ('many at once', 'ema_at_once_us', '{:.2f}'),
         ('MARTScore µs', 'mart_us', '{:.1f}'),
-        ('32 at once', 'mart_at_once_us', '{:.2f}'),
+        ('many at once', 'mart_at_once_us', '{:.2f}'),
         ('one line µs', 'one_line_us', '{:.1f}'),
         ('reference µs', 'plain_us', '{:.1f}'),
         ('reference / EMAScore at once', 'ratio', '{:.1f}'),

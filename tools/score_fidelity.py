@@ -6,7 +6,8 @@
 Trains CONFIG once a batch size and seed, on all the data unless `--prune`
 says otherwise, with all scores side by side: they see the same batches and
 change nothing. `NAME:batch` is a score of batch losses, `NAME` the same one of
-the losses of single samples, where the model computes them. Every few passes
+the losses of single samples, where the model computes them; settings follow,
+as in `ema:batch:alpha=0.7:init=first`. Every few passes
 the true loss of each training sample is taken with the weights of the moment,
 one sample at a time, without augmentation, and compared with the scores.
 `offline` is no score, but what can be had from batch losses at all: all of
@@ -54,7 +55,7 @@ def parse_args(argv=None):
         '--scores',
         nargs='+',
         default=['mart', 'ema', 'mart:batch', 'ema:batch'],
-        metavar='NAME[:batch]',
+        metavar='NAME[:batch][:SETTING=VALUE]',
         help='defaults to mart and ema, both also with `:batch`; `offline`, '
         'not as the first, adds the best estimate from batch losses',
     )
@@ -140,9 +141,7 @@ class Panel(Score):
         for spec in scores:
             if spec == OFFLINE:
                 continue
-            name, per_sample = split_score(spec)
-            rule = SCORES.build(dict(type=find_type('score', name, SCORES)))
-            self.rules[spec] = (rule, per_sample)
+            self.rules[spec] = build_rule(spec)
         self.buffers = {}
 
     def update(self, scores, indices, loss):
@@ -159,6 +158,23 @@ class Panel(Score):
             # The mean is that of the batch, see SampleLosses.
             known = loss if per_sample else loss.mean()
             rule.update(self.buffers[spec], indices, known)
+
+
+def build_rule(spec):
+    """Build a score from ``NAME[:batch][:SETTING=VALUE...]``.
+
+    Returns:
+        tuple: The score, and whether it sees the losses of single samples.
+    """
+    plain = ':'.join(part for part in spec.split(':') if '=' not in part)
+    name, per_sample = split_score(plain)
+    settings = [part for part in spec.split(':') if '=' in part]
+    options = dict(setting.split('=', 1) for setting in settings)
+    for key, value in options.items():
+        if value.replace('.', '', 1).isdigit():
+            options[key] = float(value)
+    kind = find_type('score', name, SCORES)
+    return SCORES.build(dict(type=kind, **options)), per_sample
 
 
 class Watch(Hook):
