@@ -5,6 +5,18 @@ from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
 
 
+def merge_memory(memory: Tensor) -> None:
+    """Give every rank the mean of what the ranks' score rules remember.
+
+    Args:
+        memory (Tensor): Float32, shape (M,). Changed in place.
+    """
+    world_size = get_world_size()
+    if world_size > 1 and len(memory):
+        all_reduce(memory)
+        memory /= world_size
+
+
 def merge_scores(scores: Tensor, seen: Tensor) -> None:
     """Give every rank the scores of the samples that any rank has seen.
 

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from . import loop, state
 from .checks import check_bool
-from .dist import merge_scores
+from .dist import merge_memory, merge_scores
 from .lookup import BatchLookup
 from .losses import NonFiniteCount, batch_loss
 from .planner import PassPlanner
@@ -152,6 +152,7 @@ class BLSHook(Hook):
         )
         size = sampler.samples.count
         self._scores = torch.zeros(size, dtype=torch.float32, device=device)
+        self.score.memory = torch.zeros_like(self.score.memory, device=device)
         self._parallel = sampler.world_size > 1
         self._seen = torch.zeros(
             size if self._parallel else 0, dtype=torch.uint8, device=device
@@ -180,7 +181,7 @@ class BLSHook(Hook):
         if resumed is None:
             return
         if resumed:
-            state.unpack(resumed, self._planner, self.scores)
+            state.unpack(resumed, self._planner, self.scores, self.score)
             # Now, since a run that is over will not begin another pass.
             self._set_max_iters(runner)
             return
@@ -284,6 +285,7 @@ class BLSHook(Hook):
     def _merge(self) -> None:
         if self._parallel:
             merge_scores(self.scores, self._seen)
+            merge_memory(self.score.memory)
 
     # An iteration
 
@@ -345,7 +347,9 @@ class BLSHook(Hook):
     ) -> None:
         """Add the key ``bls``. Called on rank 0 only."""
         if len(self.scores):
-            checkpoint[state.KEY] = state.pack(self._planner, self.scores)
+            checkpoint[state.KEY] = state.pack(
+                self._planner, self.scores, self.score
+            )
 
 
 def _find_sampler(loader: DataLoader) -> BLSSampler:

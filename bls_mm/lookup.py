@@ -1,6 +1,6 @@
 """Samples and loss weight of the batch in hand, on the training device."""
 
-from itertools import count, repeat
+from itertools import count, islice, repeat
 from typing import Any, Iterable, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
@@ -118,14 +118,17 @@ def _pieces(
     """
     batches = max(1, _CUT // batch_size)
     length = -(-len(order) // batch_size)
-    for first in range(skip, length, batches):
+    # From where they would be without `skip`, so that a resumed run scores the
+    # same batches at once and its scores come out the same to the bit.
+    for first in range(skip // batches * batches, length, batches):
         part = slice(first * batch_size, (first + batches) * batch_size)
         of_part: Iterable[Optional[Tensor]] = repeat(None)
         if weights is not None:
             of_part = weights[first : first + batches].unbind()
         distinct = not (np.diff(np.sort(order[part])) == 0).any()
         groups = repeat(first) if distinct else count(first)
-        yield from zip(ids[part].long().split(batch_size), of_part, groups)
+        found = zip(ids[part].long().split(batch_size), of_part, groups)
+        yield from islice(found, max(0, skip - first), None)
 
 
 def mean_weights(weights: Tensor, ids: Tensor, batch_size: int) -> Tensor:

@@ -7,9 +7,10 @@ from torch import Tensor
 
 from .planner import PassPlanner
 from .sample_ids import SampleIds
+from .scores import Score
 
 KEY = 'bls'
-VERSION = 1
+VERSION = 2
 
 # Of each entry: the least number, or the dtype.
 _NUMBERS = dict(
@@ -26,6 +27,7 @@ _NUMBERS = dict(
 _LARGEST = 2**62  # sums of it still fit into 64 bits
 _TENSORS = dict(
     scores=torch.float32,
+    memory=torch.float32,
     weights=torch.float32,
     carried=torch.int64,
     carried_weights=torch.float32,
@@ -33,10 +35,11 @@ _TENSORS = dict(
 _ENTRIES = (*_NUMBERS, *_TENSORS)
 
 
-def pack(planner: PassPlanner, scores: Tensor) -> Dict[str, Any]:
+def pack(planner: PassPlanner, scores: Tensor, score: Score) -> Dict[str, Any]:
     """Collect the state of a run as tensors, numbers and strings.
 
-    Keys: ``version``; ``scores`` (N,) float32; ``weights`` (N,) float32, 0
+    Keys: ``version``; ``scores`` (N,) float32; ``memory`` (M,) float32 of the
+    score; ``weights`` (N,) float32, 0
     for samples pruned in this pass, or empty if all are 1; ``carried`` (C,)
     int64 and ``carried_weights`` (C,) float32, samples left over from the
     pass before; ``seed``; of the pass ``number``, ``first_step``, ``done`` and
@@ -47,12 +50,14 @@ def pack(planner: PassPlanner, scores: Tensor) -> Dict[str, Any]:
     Args:
         planner (PassPlanner): The planner.
         scores (Tensor): Scores, shape (N,).
+        score (Score): What makes them.
     """
     sampler, current = planner.sampler, planner.current
     weights = planner.weights
     return dict(
         version=VERSION,
         scores=_copy(scores),
+        memory=_copy(score.memory),
         weights=torch.empty(0) if weights is None else _copy(weights),
         carried=sampler.carried.clone(),
         carried_weights=planner.carried_weights.clone(),
@@ -79,7 +84,7 @@ def find(checkpoint: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def unpack(
-    state: Dict[str, Any], planner: PassPlanner, scores: Tensor
+    state: Dict[str, Any], planner: PassPlanner, scores: Tensor, score: Score
 ) -> None:
     """Put a run back to where :func:`pack` saw it.
 
@@ -91,6 +96,8 @@ def unpack(
             origin holds in its place.
         planner (PassPlanner): The new planner, before its first pass.
         scores (Tensor): The new scores, shape (N,). Changed in place.
+        score (Score): What makes them. Its memory is changed in place, unless
+            the checkpoint is one of another score.
 
     Raises:
         TypeError: If an entry is of the wrong type.
@@ -100,6 +107,8 @@ def unpack(
     """
     _check(state, planner, scores)
     scores.copy_(state['scores'])
+    if len(state['memory']) == len(score.memory):
+        score.memory.copy_(state['memory'])
     planner.sampler.seed = state['seed']
     if all(state[k] == v for k, v in _batching(planner).items()):
         _resume_pass(state, planner, scores.device)

@@ -10,7 +10,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.utils.data import BatchSampler, Subset
 
-from bls_mm import PRUNERS, SCORES, BLSSampler, InfoBatch, Pruner, Score
+from bls_mm import (
+    PRUNERS,
+    SCORES,
+    BLSSampler,
+    InfoBatch,
+    MARTScore,
+    Pruner,
+    Score,
+)
 from bls_mm.planner import PassPlanner
 from bls_mm.registry import build
 from bls_mm.state import pack, unpack
@@ -336,10 +344,12 @@ def test_state_survives_a_round_trip_anywhere_in_a_run(case, data):
         iterations += done
     scores = scores_for(case, 77)
     restored, loaded = case.planner(rank, seed=7), torch.zeros(case.distinct)
-    state = through_a_file(pack(planner, scores))
-    unpack(state, restored, loaded)
+    score, new = MARTScore(), MARTScore()
+    score.memory += torch.tensor([0.3, 1.0])
+    state = through_a_file(pack(planner, scores, score))
+    unpack(state, restored, loaded, new)
     assert torch.equal(loaded, scores)
-    assert same(pack(restored, loaded), pack(planner, scores))
+    assert same(pack(restored, loaded, new), pack(planner, scores, score))
     assert restored.unpruned == planner.unpruned
     assert restored.kept == planner.kept
     assert batches_of(case, restored) == passed

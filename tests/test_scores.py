@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from bls_mm import SCORES, EMAScore, Score
+from bls_mm import SCORES, EMAScore, MARTScore, Score
 from bls_mm.registry import build
 
 
@@ -149,3 +149,90 @@ def test_ema_refuses_a_setting_and_names_it(settings, error, message):
 def test_unknown_score_lists_the_known_ones():
     with pytest.raises(ValueError, match=r"`x` .* 'EMA'\. Known: .*EMAScore"):
         build(dict(type='EMA'), SCORES, Score, 'x')
+
+
+# MARTScore
+
+
+def reference_mart(scores, batches, step=0.5, trend=0.1):
+    """The formula, batch by batch, in plain Python."""
+    total = weight = 0.0
+    for ids, loss in batches:
+        own = loss if isinstance(loss, list) else [loss] * len(ids)
+        mean = sum(own) / len(own)
+        ours = [scores[i] or 1.0 for i in ids]
+        expected = sum(ours) / len(ours)
+        total = (1 - trend) * total + trend * math.log(mean / expected)
+        weight = (1 - trend) * weight + trend
+        level = math.exp(total / weight)
+        for i, now, each in zip(ids, ours, own):
+            if isinstance(loss, list):
+                now = scores[i] or each / level
+                scores[i] = now * (each / level / now) ** step
+            else:
+                scores[i] = now * (loss / level / expected) ** step
+    return scores
+
+
+@pytest.mark.parametrize('per_sample', [False, True])
+@pytest.mark.parametrize('step', [0.3, 1.0])
+def test_mart_is_its_formula(step, per_sample):
+    generator = torch.Generator().manual_seed(0)
+    batches = []
+    for _ in range(30):
+        ids = torch.randperm(12, generator=generator)[:4]
+        loss = torch.rand(4, generator=generator) + 0.1
+        batches.append((ids, loss if per_sample else loss[0]))
+    scores, rule = torch.zeros(12), MARTScore(step)
+    for ids, loss in batches:
+        rule.update(scores, ids, loss)
+    plain = [(ids.tolist(), loss.tolist()) for ids, loss in batches]
+    expected = reference_mart([0.0] * 12, plain, step)
+    torch.testing.assert_close(scores, torch.tensor(expected))
+
+
+def passes_over(losses, size, passes, trend):
+    """Batches of some passes, whose losses all fall by a factor a batch."""
+    generator = torch.Generator().manual_seed(1)
+    factor = 1.0
+    for _ in range(passes):
+        order = torch.randperm(len(losses), generator=generator)
+        for ids in order.split(size):
+            yield ids, losses[ids].mean() * factor
+            factor *= trend
+
+
+@pytest.mark.parametrize('trend', [1.0, 0.99])
+def test_mart_finds_the_losses_behind_batch_losses(trend):
+    """Up to a common factor, which a trend of the training is."""
+    generator = torch.Generator().manual_seed(0)
+    losses = torch.randn(128, generator=generator).mul(0.8).exp()
+    scores, rule = torch.zeros(128), MARTScore()
+    for ids, loss in passes_over(losses, 4, 50, trend):
+        rule.update(scores, ids, loss)
+    found = torch.corrcoef(torch.stack([scores, losses]))[0, 1]
+    assert found > 0.95
+
+
+@pytest.mark.parametrize('start', [0.0, 0.7])
+@pytest.mark.parametrize('loss', [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize('per_sample', [False, True])
+def test_mart_ignores_a_loss_that_is_not_finite(loss, per_sample, start):
+    scores, rule = torch.full((4,), start), MARTScore()
+    ids = torch.tensor([0, 2])
+    if loss == -math.inf:  # less than nothing is next to nothing
+        rule.update(scores, ids, torch.tensor(1.0))
+        rule.update(scores, ids, torch.tensor(loss))
+        assert scores.isfinite().all()
+        return
+    loss = torch.tensor([loss, loss] if per_sample else loss)
+    rule.update(scores, ids, loss)
+    assert torch.equal(scores, torch.full((4,), start))
+    rule.update(scores, ids, torch.tensor(2.0))
+    assert scores.isfinite().all() and (scores[ids] > 0).all()
+
+
+def test_mart_takes_the_first_loss_of_a_sample_as_it_is():
+    scores = torch.zeros(3)
+    MARTScore().update(scores, torch.arange(3), torch.tensor([1.0, 2.0, 6.0]))
+    torch.testing.assert_close(scores, torch.tensor([1 / 3, 2 / 3, 2.0]))

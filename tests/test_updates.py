@@ -1,5 +1,7 @@
 """Batches that wait to be scored come out as if each was scored in turn."""
 
+from functools import partial
+
 import pytest
 import torch
 from mmpretrain.models.losses import CrossEntropyLoss
@@ -35,27 +37,35 @@ def start(count):
     return scores
 
 
-RULES = [EMAScore(), EMAScore(0.0), EMAScore(init='first'), MARTScore()]
+RULES = [
+    EMAScore,
+    partial(EMAScore, 0.0),
+    partial(EMAScore, init='first'),
+    MARTScore,
+]
 
 
-@pytest.mark.parametrize('rule', RULES)
+@pytest.mark.parametrize('make_rule', RULES)
 @pytest.mark.parametrize('per_sample', [False, True])
 @pytest.mark.parametrize('size', [1, 4])
 def test_several_batches_at_once_are_scored_as_one_by_one(
-    rule, per_sample, size
+    make_rule, per_sample, size
 ):
     order, losses = batches(40, size, per_sample)
     expected, scores = start(40 * size), start(40 * size)
+    in_turn, rule = make_rule(), make_rule()
     for ids, loss in zip(order, losses):
-        rule.update(expected, ids, loss)
+        in_turn.update(expected, ids, loss)
     rule.update(scores, order, losses)
     assert torch.isfinite(scores).all()
     torch.testing.assert_close(scores, expected)
+    torch.testing.assert_close(rule.memory, in_turn.memory)
 
 
-@pytest.mark.parametrize('rule', RULES)
+@pytest.mark.parametrize('make_rule', RULES)
 @pytest.mark.parametrize('groups', ['one', 'two', 'each', 'unknown'])
-def test_updates_come_out_as_in_turn(rule, groups):
+def test_updates_come_out_as_in_turn(make_rule, groups):
+    in_turn, rule = make_rule(), make_rule()
     order, losses = batches(70, 4, False)
     if groups != 'one':
         order[35:] = order[:35]  # these samples come twice
@@ -63,7 +73,7 @@ def test_updates_come_out_as_in_turn(rule, groups):
     seen = torch.zeros(280, dtype=torch.uint8)
     updates = ScoreUpdates(rule, scores, seen)
     for i, (ids, loss) in enumerate(zip(order, losses)):
-        rule.update(expected, ids, loss)
+        in_turn.update(expected, ids, loss)
         if groups == 'unknown':
             updates.add(ids.tolist(), loss)
         else:
@@ -109,7 +119,7 @@ class Heads(nn.Module):
     ['once', 'twice', 'now and then', 'own factor', 'soft', 'misfit'],
 )
 def test_losses_of_samples_come_out_as_in_turn(kind):
-    model, rule = Heads(), MARTScore()
+    model, in_turn, rule = Heads(), MARTScore(), MARTScore()
     heard = SampleLosses(model)
     expected, scores = start(80), start(80)
     updates = ScoreUpdates(rule, scores, NOBODY)
@@ -125,7 +135,7 @@ def test_losses_of_samples_come_out_as_in_turn(kind):
             of_samples = losses_of_samples([calls], loss[None], 4)[0]
             assert len(of_samples.unique()) == 4
             assert not calls[0].args[0].requires_grad  # keeps no graph
-        rule.update(expected, ids, of_samples)
+        in_turn.update(expected, ids, of_samples)
         updates.add(ids, loss, 0, calls)
     updates.flush()
     torch.testing.assert_close(scores, expected)

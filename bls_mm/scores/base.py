@@ -2,22 +2,27 @@
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor
 
 
 class Score(ABC):
     """Base class of score rules.
 
-    A rule keeps all it knows in the score buffer, which training merges over
-    ranks and stores in checkpoints.
+    A rule keeps what it knows in the score buffer and in ``memory``, which
+    training merges over ranks and stores in checkpoints.
 
     Attributes:
+        memory (Tensor): What it knows beside the scores, float32, shape (M,);
+            0 at the start of a training, the mean over ranks once a pass.
+            Defaults to none, of shape (0,).
         takes_several (bool): Whether :meth:`update` also takes K batches of
             one size that have no sample in common: ids of shape (K, B), and
             losses of shape (K,) or (K, B). Then training may keep batches
             waiting. Defaults to False.
     """
 
+    memory = torch.empty(0)
     takes_several = False
 
     def __init_subclass__(cls) -> None:
