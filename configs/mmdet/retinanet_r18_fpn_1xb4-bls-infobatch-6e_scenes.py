@@ -1,4 +1,7 @@
 _base_ = './retinanet_r18_fpn_1xb4-6e_scenes.py'
+
 custom_imports = dict(imports=['bls_mm'], allow_failed_imports=False)
+train_dataloader = dict(
+    sampler=dict(type='BLSSampler', pruner=dict(type='InfoBatch')),
+)
 custom_hooks = [dict(type='BLSHook')]
-train_dataloader = dict(sampler=dict(type='BLSSampler'))

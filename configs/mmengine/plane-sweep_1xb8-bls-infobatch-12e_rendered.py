@@ -8,4 +8,6 @@ custom_hooks = [
         loss_key=['loss_depth', 'loss_coarse'],
     )
 ]
-train_dataloader = dict(sampler=dict(type='bls_mm.BLSSampler'))
+train_dataloader = dict(
+    sampler=dict(type='bls_mm.BLSSampler', pruner=dict(type='InfoBatch'))
+)

@@ -1,0 +1,7 @@
+_base_ = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
+
+custom_imports = dict(imports=['bls_mm'], allow_failed_imports=False)
+train_dataloader = dict(
+    sampler=dict(type='BLSSampler', pruner=dict(type='InfoBatch')),
+)
+custom_hooks = [dict(type='BLSHook')]

@@ -1,0 +1,7 @@
+_base_ = 'mmpretrain::hornet/hornet-tiny-gf_8xb128_in1k.py'
+
+custom_imports = dict(imports=['bls_mm'], allow_failed_imports=False)
+train_dataloader = dict(
+    sampler=dict(type='BLSSampler', pruner=dict(type='InfoBatch')),
+)
+custom_hooks = [*_base_.custom_hooks, dict(type='BLSHook')]

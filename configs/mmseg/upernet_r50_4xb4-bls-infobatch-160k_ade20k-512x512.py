@@ -1,0 +1,11 @@
+_base_ = str(
+    __import__('bls_mm.config').config.zoo_path(
+        'mmseg::upernet/upernet_r50_4xb4-160k_ade20k-512x512.py'
+    )
+)
+
+custom_imports = dict(imports=['bls_mm'], allow_failed_imports=False)
+train_dataloader = dict(
+    sampler=dict(type='BLSSampler', pruner=dict(type='InfoBatch')),
+)
+custom_hooks = [dict(type='BLSHook')]
