@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint format test test-openmmlab
+.PHONY: help setup demo docs lint format test test-openmmlab
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -17,6 +17,10 @@ demo: setup  ## Train on real digits with and without pruning and compare
 	$(PY) tools/prepare_mnist.py
 	$(PY) tools/compare.py configs/demo/resnet_mnist.py \
 		--prune infobatch seta random --work-dir work_dirs/demo
+
+docs: setup  ## Build the documents to docs/_build
+	$(PY) -m sphinx -W --keep-going -q -c docs . docs/_build
+	@echo docs/_build/index.html
 
 lint: setup  ## Check style, formatting, spelling and types
 	$(PY) -m ruff check .

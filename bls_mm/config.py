@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Tuple, Union
 
 from mmengine.config import Config, ConfigDict
+from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import Registry
 
 from .pruners import Pruner
@@ -17,6 +18,11 @@ SAMPLER = 'train_dataloader.sampler'
 # Samplers that BLSSampler replaces, and what it takes over from them.
 PLAIN_SAMPLERS = ('DefaultSampler', 'InfiniteSampler')
 PLAIN_SETTINGS = ('shuffle', 'seed', 'round_up')
+
+# Lets MMEngine find `_base_ = 'bls_mm::...'`. A module stands for the package
+# here: MMEngine would look for the package where its metadata are, and those
+# of an editable install are in another place.
+MODULE2PACKAGE['bls_mm'] = __name__
 
 
 def load_config(path: Union[str, Path]) -> Config:
@@ -36,7 +42,25 @@ def load_config(path: Union[str, Path]) -> Config:
         path = zoo_path(str(path))
     elif not Path(path).is_file():
         raise FileNotFoundError(f'There is no config file `{path}`.')
-    return Config.fromfile(path)
+    cfg = Config.fromfile(path)
+    for value in cfg.values():
+        _drop_own_scope(value)
+    return cfg
+
+
+def _drop_own_scope(value: Any) -> None:
+    """Forget that a value came from a `bls_mm::` base.
+
+    MMEngine would look for its types, which may be of any package, among
+    those of bls_mm alone.
+    """
+    if isinstance(value, dict):
+        if value.get('_scope_') == 'bls_mm':
+            del value['_scope_']
+        value = list(dict.values(value))  # those of ConfigDict import things
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            _drop_own_scope(item)
 
 
 def zoo_path(spec: str) -> Path:

@@ -4,8 +4,8 @@ from typing import Any, Optional, Type, TypeVar
 
 from mmengine.registry import Registry
 
-PRUNERS = Registry('pruner', scope='bls_mm')
-SCORES = Registry('score', scope='bls_mm')
+PRUNERS = Registry('pruner', scope='bls_mm', locations=['bls_mm.pruners'])
+SCORES = Registry('score', scope='bls_mm', locations=['bls_mm.scores'])
 
 T = TypeVar('T')
 

@@ -232,7 +232,18 @@ def test_zoo_path_of_a_missing_package(spec):
 
 def test_zoo_path_of_a_package_without_configs():
     with pytest.raises(FileNotFoundError, match=r'installed without configs'):
-        zoo_path('bls_mm::a.py')
+        zoo_path('torch::a.py')
+
+
+def test_load_config_of_an_own_base_leaves_types_to_their_packages(tmp_path):
+    file = tmp_path / 'mine.py'
+    file.write_text("_base_ = 'bls_mm::demo/resnet_mnist-bls-infobatch.py'\n")
+    cfg = load_config(file)
+    assert cfg.train_dataloader.sampler.type == 'BLSSampler'
+    # Its `ImageClassifier` is mmpretrain's.
+    assert '_scope_' not in cfg.pretty_text
+    file.write_text("_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'")
+    assert load_config(file).model._scope_ == 'mmdet'
 
 
 @needs['mmpretrain']

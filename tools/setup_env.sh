@@ -23,7 +23,10 @@ die() { echo "setup: $*" >&2; exit 1; }
 
 # The environment is good for this state of these files in this place (the
 # package is installed from here, not copied).
-state() { pwd; cat tools/setup_env.sh "$pins" tools/env/*.py pyproject.toml; }
+state() {
+  pwd
+  cat tools/setup_env.sh "$pins" tools/env/*.py setup.py pyproject.toml
+}
 ready() { [ "$(cat "$venv/.ready" 2>/dev/null)" = "$(state | cksum)" ]; }
 
 # step TITLE COMMAND...: run quietly, with a sign of life every 20 s (and how
@@ -84,7 +87,7 @@ step "$mmcv (compiled once, then cached by pip)" "${compile[@]}" "$mmcv"
     "${compile[@]}" --no-cache-dir --force-reinstall --no-deps "$mmcv"
 
 step 'everything else' \
-  "${pip_install[@]}" --no-build-isolation -r "$pins" -e '.[demo,dev]'
+  "${pip_install[@]}" --no-build-isolation -r "$pins" -e '.[demo,dev,docs]'
 
 site=$("$py" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 cp tools/env/torchvision_cpu.py "$site"

@@ -1,0 +1,72 @@
+"""How the site is built; see ``make docs``.
+
+The source folder is that of the repository, not this one, so that links
+between pages, READMEs and files are the same here and on GitHub.
+"""
+
+import io
+import sys
+from contextlib import redirect_stdout, suppress
+from importlib import import_module
+from pathlib import Path
+from unittest.mock import patch
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+
+from bls_mm.version import __version__
+
+sys.path.append(str(Path(__file__).parents[1] / 'tools'))
+
+project = 'bls_mm'
+author = 'The bls_mm authors'
+project_copyright = f'2026, {author}'
+version = release = __version__
+
+extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon']
+root_doc = 'docs/index'
+include_patterns = ['*.md', 'docs/*.md', 'configs/*/README.md']
+# Folders that need not be searched.
+exclude_patterns = ['.*', 'bls_mm', 'data', 'tests', 'tools', 'work_dirs']
+
+myst_heading_anchors = 4
+highlight_language = 'text'
+
+# Arguments stand in the docstrings of classes, with their types.
+autodoc_class_signature = 'separated'
+autodoc_default_options = {'exclude-members': '__init__, __new__'}
+autodoc_member_order = 'bysource'
+autodoc_typehints = 'none'
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+smartquotes_action = 'D'  # quotes are code
+
+html_theme = 'furo'
+html_title = f'bls_mm {__version__}'
+html_extra_path = ['_root']  # leads from / to docs/
+html_copy_source = False
+
+
+class ToolHelp(Directive):
+    """``{tool-help} NAME``: what ``tools/NAME.py --help`` prints."""
+
+    required_arguments = 1
+
+    def run(self):
+        name = self.arguments[0]
+        tool = import_module(name)
+        env = {'COLUMNS': '79', 'NO_COLOR': '1'}
+        text = io.StringIO()
+        with (
+            patch('sys.argv', [f'tools/{name}.py']),
+            patch.dict('os.environ', env),
+            redirect_stdout(text),
+            suppress(SystemExit),
+        ):
+            tool.parse_args(['--help'])
+        return [nodes.literal_block(text.getvalue(), text.getvalue())]
+
+
+def setup(app):
+    app.add_directive('tool-help', ToolHelp)
+    return {'parallel_read_safe': True}
