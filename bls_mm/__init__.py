@@ -6,10 +6,12 @@ from .registry import PRUNERS, SCORES
 from .sampler import BLSSampler
 from .scores import EMAScore, MARTScore, Score
 from .version import __version__
+from .visualization import BLSVisualizationHook
 
 __all__ = [
     'BLSHook',
     'BLSSampler',
+    'BLSVisualizationHook',
     'EMAScore',
     'InfoBatch',
     'MARTScore',

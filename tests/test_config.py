@@ -385,3 +385,12 @@ def test_train_reports_an_error_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['train.py', 'no.py'])
     with pytest.raises(SystemExit, match=r'^train.py: error: There is no'):
         train.main()
+
+
+def test_train_tool_draws_pictures_when_it_prunes():
+    config = str(ROOT / 'configs/demo/resnet_mnist.py')
+    for flags, expected in (([], 0), (['--prune', 'none'], 1)):
+        cfg = train.make_config(train.parse_args([config, *flags]))
+        assert str(cfg).count('BLSVisualizationHook') == expected
+    train.add_pictures(cfg)
+    assert str(cfg).count('BLSVisualizationHook') == 1

@@ -52,7 +52,7 @@ def hook_rows(args):
     for run in RUNS:
         for batch in (32, 128) if run == 'plain' else (32,):
             yield measure(
-                'hook', args, iterations=8 * BLOCK, run=run, batch=batch
+                'hook', args, iterations=24 * BLOCK, run=run, batch=batch
             )
 
 

@@ -153,7 +153,8 @@ def changed_hooks(base, pruned, prefix):
 
 def change(before, after):
     """What to merge into a dict to get another one, as MMEngine merges."""
-    if not set(before) <= set(after):
+    # MMEngine marks with `_scope_` what comes from the zoo of a package.
+    if not set(before) - {'_scope_'} <= set(after):
         return dict(_delete_=True, **plain(after))
     changed = {}
     for key, value in plain(after).items():

@@ -1,5 +1,6 @@
 """A score that asks which samples a batch loss is a surprise for."""
 
+import functools
 from typing import Tuple
 
 import torch
@@ -84,7 +85,7 @@ def mart_update(
     ids = indices.flatten()
     before = scores.index_select(0, ids).view_as(indices)
     seen = before > 0
-    ours = before.where(seen, torch.ones_like(before))
+    ours = before.where(seen, 1.0)
     of_batch = loss if of_batches else loss.mean(-1)
     surprise = of_batch / ours.mean(-1)
     level = levels(memory, surprise.reshape(-1)).view_as(surprise)
@@ -112,13 +113,14 @@ def levels(memory: Tensor, values: Tensor) -> Tensor:
     """
     logs = values.log()
     known = logs.isfinite()
-    terms = torch.stack([logs.where(known, torch.zeros_like(logs)), known])
+    terms = torch.stack([logs.where(known, 0.0), known])
     kept, past = _weights(len(values), values.device)
-    sums = terms.to(memory.dtype) @ kept + memory[:, None] * past
+    sums = torch.addcmul(terms @ kept, memory[:, None], past)
     memory.copy_(sums[:, -1])
     return (sums[0] / sums[1]).exp()
 
 
+@functools.lru_cache(maxsize=4)
 def _weights(count: int, device: torch.device) -> Tuple[Tensor, Tensor]:
     """What a value and the past weigh in each average, (K, K) and (K,)."""
     number = torch.arange(count, device=device)

@@ -1,0 +1,303 @@
+"""Training samples as pictures, with the ground truth of the dataset."""
+
+import copy
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Tuple
+
+import numpy as np
+from mmengine.dataset import ClassBalancedDataset, RepeatDataset
+from mmengine.registry import VISUALIZERS
+from mmengine.visualization import BaseVisBackend
+from torch import Tensor
+from torch.utils.data import ConcatDataset, Subset
+
+from .sample_ids import SampleIds, _sliced
+
+# A label beside an image that is smaller than this would cover it.
+_LEAST_SIDE = 224
+
+
+class NoImagesError(ValueError):
+    """A dataset has no images that could be shown; says why."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a dataset gets a sample from.
+
+    Attributes:
+        dataset (Dataset): The dataset that no wrapper is around of.
+        index (int): The index of the sample in it.
+        transforms (list): Those of the dataset and of the wrappers around
+            it, from the inside out.
+    """
+
+    dataset: Any
+    index: int
+    transforms: List[Any]
+
+
+def find_source(dataset: Any, index: int) -> Source:
+    """Find the dataset and the index behind an index of a wrapped dataset.
+
+    Follows the wrappers that :func:`bls_mm.sample_ids.sample_ids` follows.
+
+    Args:
+        dataset (Dataset): The dataset that the DataLoader sees.
+        index (int): An index of it.
+    """
+    pipelines = [_transforms(dataset)]
+    step = _step_in(dataset, index)
+    while step is not None:
+        dataset, index = step
+        pipelines.insert(0, _transforms(dataset))
+        step = _step_in(dataset, index)
+    return Source(dataset, index, [t for part in pipelines for t in part])
+
+
+def innermost(dataset: Any, index: int) -> Tuple[Any, int]:
+    """Dataset and index of a :class:`Source`, found in less time."""
+    step: Optional[Tuple[Any, int]] = (dataset, index)
+    while step is not None:
+        dataset, index = step
+        step = _step_in(dataset, index)
+    return dataset, index
+
+
+def _step_in(dataset: Any, index: int) -> Optional[Tuple[Any, int]]:
+    """The next dataset inside, and the index there; None if there is none."""
+    sliced = _sliced(dataset)
+    if sliced is not None:
+        return sliced, index
+    if isinstance(dataset, ConcatDataset):
+        part = bisect_right(dataset.cumulative_sizes, index)
+        before = dataset.cumulative_sizes[part - 1] if part else 0
+        return dataset.datasets[part], index - before
+    wrapped: Any = getattr(dataset, 'dataset', None)
+    if isinstance(dataset, RepeatDataset):
+        return wrapped, index % len(wrapped)
+    if isinstance(dataset, ClassBalancedDataset):
+        return wrapped, int(dataset.repeat_indices[index])
+    if isinstance(dataset, Subset):
+        return wrapped, int(dataset.indices[index]) % len(wrapped)
+    if hasattr(wrapped, '__len__') and len(wrapped) == len(dataset):
+        return wrapped, index
+    return None
+
+
+def _transforms(dataset: Any) -> List[Any]:
+    if _sliced(dataset) is not None:  # shows the attributes of what it cuts
+        return []
+    pipeline = getattr(dataset, 'pipeline', [])
+    return list(getattr(pipeline, 'transforms', pipeline) or [])
+
+
+def first_indices(samples: SampleIds) -> np.ndarray:
+    """The first index of each sample of a dataset.
+
+    Args:
+        samples (SampleIds): The samples.
+
+    Returns:
+        ndarray: Int64, shape (number of samples,).
+    """
+    if samples.of_index is None:
+        return np.arange(samples.count)
+    return np.unique(samples.of_index.numpy(), return_index=True)[1]
+
+
+def index_of(samples: SampleIds, sample: int) -> int:
+    """The first index of one sample."""
+    if samples.of_index is None:
+        return sample
+    found: Tensor = samples.of_index == sample
+    return int(found.int().argmax())
+
+
+def load(source: Source) -> Dict[str, Any]:
+    """Load a sample as it is stored: no augmentation, nothing resized.
+
+    Of the pipeline only the transforms that load and, for the ground truth,
+    the one that packs take part.
+
+    Args:
+        source (Source): The sample.
+
+    Returns:
+        dict: ``image``, uint8, RGB, shape (H, W, 3), and ``data_sample``, None
+        where there is no such transform or it needs more than was loaded.
+
+    Raises:
+        NoImagesError: If what is loaded has no image.
+    """
+    dataset = source.dataset
+    if not hasattr(dataset, 'get_data_info'):
+        raise NoImagesError(
+            f'{type(dataset).__name__} has no `get_data_info` and pipeline '
+            'that would load an image'
+        )
+    results = dataset.get_data_info(source.index)
+    loaders = _named(source.transforms, 'Load')
+    for transform in loaders:
+        results = transform(results)
+    image = results.get('img') if isinstance(results, dict) else None
+    if not isinstance(image, np.ndarray) or image.ndim not in (2, 3):
+        raise NoImagesError(
+            f'the pipeline of {type(dataset).__name__} loads no `img`'
+        )
+    # From a file in OpenCV's order; in memory (CIFAR) as it is shown.
+    shown = as_rgb(image, is_bgr=bool(loaders))
+    sample = None
+    for pack in _named(source.transforms, 'Pack')[:1]:
+        sample = _packed(pack, results)
+    return dict(image=shown, data_sample=sample)
+
+
+def _named(transforms: List[Any], part: str) -> List[Any]:
+    return [t for t in transforms if part in type(t).__name__]
+
+
+def _packed(pack: Any, results: Dict[str, Any]) -> Optional[Any]:
+    try:
+        sample = pack(results).get('data_samples')
+    except (AssertionError, AttributeError, KeyError):
+        return None
+    instances: Any = getattr(sample, 'gt_instances', None)
+    boxes: Any = getattr(instances, 'bboxes', None)
+    if hasattr(boxes, 'tensor'):  # which mmdet's visualizer takes alone
+        instances.bboxes = boxes.tensor
+    return sample
+
+
+def as_rgb(image: np.ndarray, is_bgr: bool = True) -> np.ndarray:
+    """Turn what a pipeline loads into what a visualizer draws on.
+
+    Args:
+        image (ndarray): Of any type, shape (H, W) or (H, W, C); of more than
+            three channels the first three count.
+        is_bgr (bool): Whether blue comes first. Defaults to True.
+
+    Returns:
+        ndarray: Uint8, RGB, shape (H, W, 3).
+    """
+    image = image.reshape(*image.shape[:2], -1)
+    channels = [0, 0, 0]
+    if image.shape[2] >= 3:
+        channels = [2, 1, 0] if is_bgr else [0, 1, 2]
+    image = image[..., channels]
+    if image.dtype != np.uint8:
+        image = np.nan_to_num(image.astype(np.float32))
+        high = image.max(initial=0)
+        if not 1 < high < 256:  # shares, or more than 8 bits
+            image = image * (255 / high) if high > 0 else image
+        image = image.clip(0, 255).astype(np.uint8)
+    return np.ascontiguousarray(image)
+
+
+class _LastImage(BaseVisBackend):
+    """A backend that keeps the last picture in place of writing it."""
+
+    def __init__(self) -> None:
+        super().__init__(save_dir='')
+        self.image: Optional[np.ndarray] = None
+
+    def _init_env(self) -> None:
+        """Nothing to set up."""
+
+    @property
+    def experiment(self) -> '_LastImage':
+        return self
+
+    def add_image(
+        self, name: str, image: np.ndarray, *args: Any, **kwargs: Any
+    ) -> None:
+        self.image = image
+
+    def add_config(self, config: Any, **kwargs: Any) -> None:
+        """Not needed."""
+
+    add_graph = add_scalar = add_scalars = add_config
+
+
+class SampleDrawer:
+    """Draw the ground truth of samples by the visualizer of their task.
+
+    Args:
+        dataset (Dataset): The dataset that the DataLoader sees.
+        visualizer (dict or type): Config or class of the visualizer, such as
+            mmdet's ``DetLocalVisualizer``, of which another instance is
+            built, one that writes nothing.
+    """
+
+    def __init__(self, dataset: Any, visualizer: Any) -> None:
+        self._dataset = dataset
+        self._last = _LastImage()
+        cfg = {'type': visualizer}
+        if isinstance(visualizer, dict):
+            cfg = dict(copy.deepcopy(visualizer))
+            cfg.pop('save_dir', None)
+        cfg.update(name='bls_samples', vis_backends=[self._last])
+        kind, scope = cfg.pop('type'), cfg.pop('_scope_', None)
+        if isinstance(kind, str):
+            with VISUALIZERS.switch_scope_and_registry(scope) as registry:
+                kind = registry.get(kind)
+        # Not built by the registry, which would make it the visualizer that
+        # all the rest of the process finds.
+        self._visualizer = kind(**cfg)
+        for owner in (find_source(dataset, 0).dataset, dataset):
+            metainfo = getattr(owner, 'metainfo', None)
+            if metainfo:
+                self._visualizer.dataset_meta = metainfo
+
+    def draw(self, index: int) -> np.ndarray:
+        """The picture of a sample.
+
+        Args:
+            index (int): An index of the dataset.
+
+        Returns:
+            ndarray: Uint8, RGB, shape (H, W, 3).
+
+        Raises:
+            NoImagesError: If the sample has no image.
+        """
+        loaded = load(find_source(self._dataset, index))
+        image, sample = loaded['image'], loaded['data_sample']
+        if sample is None:
+            return image
+        self._last.image = None
+        if hasattr(self._visualizer, 'visualize_cls'):
+            self._visualizer.visualize_cls(
+                enlarged(image), sample, draw_pred=False
+            )
+        else:
+            self._visualizer.add_datasample(
+                'sample', image, sample, draw_gt=True, draw_pred=False
+            )
+        # MMEngine's own visualizer draws nothing.
+        return image if self._last.image is None else self._last.image
+
+    def label(self, index: int) -> str:
+        """The names of a sample's classes, where it has a label as a whole.
+
+        Args:
+            index (int): An index of the dataset.
+        """
+        dataset, index = innermost(self._dataset, index)
+        info = dataset.get_data_info(index)
+        names = (self._visualizer.dataset_meta or {}).get('classes') or ()
+        labels = np.unique(info.get('gt_label', [])).astype(int).tolist()
+        return ', '.join(
+            str(names[i]) if i < len(names) else str(i) for i in labels
+        )
+
+
+def enlarged(image: np.ndarray) -> np.ndarray:
+    """Repeat the pixels of a small image until a text has room on it.
+
+    Args:
+        image (ndarray): Shape (H, W, 3).
+    """
+    times = -(-_LEAST_SIDE // min(image.shape[:2]))
+    return image.repeat(times, 0).repeat(times, 1) if times > 1 else image
