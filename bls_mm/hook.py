@@ -3,7 +3,6 @@
 from typing import Any, Dict, Optional, Sequence, Union
 
 import torch
-from mmengine import dist
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.utils import is_seq_of
@@ -12,17 +11,15 @@ from torch.utils.data import DataLoader
 
 from . import loop, state
 from .checks import check_bool
-from .dist import merge_memory, merge_scores
 from .lookup import BatchLookup
-from .losses import NonFiniteCount, batch_loss
+from .losses import batch_loss
 from .planner import PassPlanner
 from .registry import SCORES, build
 from .rescale import LossRescaler
-from .sample_losses import SampleLosses
 from .sampler import BLSSampler
 from .schedule import Pass
 from .scores import Score
-from .updates import ScoreUpdates
+from .scoring import Scoring
 
 
 @HOOKS.register_module()
@@ -70,9 +67,8 @@ class BLSHook(Hook):
     # Made in `before_train`, with what a runner has built by then.
     _planner: PassPlanner
     _lookup: BatchLookup
-    _updates: ScoreUpdates
     _rescaler: LossRescaler
-    _sample_losses: Optional[SampleLosses]
+    _scoring: Scoring
 
     def __init__(
         self,
@@ -99,13 +95,12 @@ class BLSHook(Hook):
         self.align_schedule = align_schedule
         self._resumed: Optional[Dict[str, Any]] = None
         self._parallel = False
-        self._scores = torch.empty(0)
 
     @property
     def scores(self) -> Tensor:
-        if len(self._scores):
-            self._updates.flush()
-        return self._scores
+        if not hasattr(self, '_scoring'):
+            return torch.empty(0)
+        return self._scoring.scores
 
     @property
     def planner(self) -> PassPlanner:
@@ -150,24 +145,20 @@ class BLSHook(Hook):
             # mmdet's batch samplers regroup indices and cannot stream them.
             stream=self._lookup.plain and not self._by_epoch,
         )
-        size = sampler.samples.count
-        self._scores = torch.zeros(size, dtype=torch.float32, device=device)
-        self.score.memory = torch.zeros_like(self.score.memory, device=device)
         self._parallel = sampler.world_size > 1
-        self._seen = torch.zeros(
-            size if self._parallel else 0, dtype=torch.uint8, device=device
-        )
-        self._not_finite = NonFiniteCount(device)
-        # The losses of a compiled model may be overwritten by its next call.
-        self._keeps_losses = not runner.cfg.get('compile')
-        self._updates = ScoreUpdates(
-            self.score, self._scores, self._seen, self._keeps_losses
+        # A compiled model would be compiled again with every hook on it, and
+        # its losses may be overwritten by its next call.
+        compiled = bool(runner.cfg.get('compile'))
+        listens = self.per_sample and self.loss_keys == ['loss']
+        self._scoring = Scoring(
+            self.score,
+            sampler.samples.count,
+            device,
+            self._parallel,
+            runner.model if listens and not compiled else None,
+            keeps_losses=not compiled,
         )
         self._rescaler = LossRescaler(runner.optim_wrapper)
-        # A compiled model would be compiled again with every hook.
-        listens = self.per_sample and self.loss_keys == ['loss']
-        listens = listens and self._keeps_losses
-        self._sample_losses = SampleLosses(runner.model) if listens else None
         self._restore(runner)
         self._warn_if_nothing_is_pruned(runner)
         if not self._by_epoch:
@@ -208,8 +199,7 @@ class BLSHook(Hook):
         """Report the saving; give the sampler and optimizer back."""
         self._lookup.tracker.close()
         self._rescaler.close()
-        if self._sample_losses is not None:
-            self._sample_losses.close()
+        self._scoring.close()
         runner.logger.info(
             f'BLS: visited {self.visited} samples instead of '
             f'{self.visited_unpruned}, {self._saved:.1%} saved.'
@@ -254,11 +244,10 @@ class BLSHook(Hook):
 
     def _end_pass(self, runner: Any) -> None:
         self._merge()
-        count = self._not_finite.take()
-        dist.all_reduce(count)
+        count = self._scoring.take_not_finite()
         if count:
             runner.logger.warning(
-                f'BLS: {int(count)} loss(es) of this pass were not finite and '
+                f'BLS: {count} loss(es) of this pass were not finite and '
                 'changed no score.'
             )
 
@@ -283,9 +272,7 @@ class BLSHook(Hook):
         )
 
     def _merge(self) -> None:
-        if self._parallel:
-            merge_scores(self.scores, self._seen)
-            merge_memory(self.score.memory)
+        self._scoring.merge()
 
     # An iteration
 
@@ -293,10 +280,9 @@ class BLSHook(Hook):
         self, runner: Any, batch_idx: int, data_batch: Any = None
     ) -> None:
         """Look up which samples are in the batch and what they weigh."""
-        self._ids, self._rescaler.weight = self._lookup.next()
+        ids, self._rescaler.weight = self._lookup.next()
         self._rescaler.clear()
-        if self._sample_losses is not None:
-            self._sample_losses.begin(len(self._ids))
+        self._scoring.begin(ids)
 
     def after_train_iter(
         self,
@@ -310,10 +296,7 @@ class BLSHook(Hook):
         if total is None:
             self._check_weights()
         loss = batch_loss(self.loss_keys, total, outputs or {})
-        self._not_finite.add(loss if self._keeps_losses else loss.clone())
-        heard = self._sample_losses
-        calls = None if heard is None else heard.take()
-        self._updates.add(self._ids, loss, self._lookup.group, calls)
+        self._scoring.end(loss, self._lookup.group)
         current = self._planner.current
         self._step_to(runner, current, current.done + 1, own_steps=1)
         if self._parallel and loop.saves_now(runner):

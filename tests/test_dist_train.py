@@ -11,7 +11,8 @@ import torch
 from mmengine.config import Config
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'tools'))
-from check_resume import environment, load
+from check_resume_killed import load
+from check_resume_processes import environment
 from check_resume_run import SIZE, make_config
 
 TOOLS = Path(__file__).parents[1] / 'tools'

@@ -12,16 +12,9 @@ import pytest
 from bls_mm.checkpoint import find_checkpoint
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'tools'))
-from check_resume import (
-    Result,
-    Run,
-    check_case,
-    compare,
-    descendants,
-    is_alive,
-    kill_all,
-    make_table,
-)
+from check_resume import Result, check_case, make_table
+from check_resume_killed import Run, compare
+from check_resume_processes import descendants, is_alive, kill_all
 from check_resume_run import make_config
 
 pytestmark = [
