@@ -79,10 +79,10 @@ def test_run_ends_at_once_and_can_be_resumed(tmp_path, sent, ranks):
             os.killpg(process.pid, sent)
         else:
             process.send_signal(sent)
-        assert process.wait(20) != 0
+        assert process.wait(60) != 0
         # Workers look after their parent every 5 s.
         while any(is_alive(pid) for pid in family):
-            assert time.monotonic() - sent_at < 20
+            assert time.monotonic() - sent_at < 60
             time.sleep(0.01)
     finally:
         kill_all(pid for pid in family if is_alive(pid))
