@@ -9,6 +9,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from toy import Recorder, hook_of
 
+from bls_mm import MARTScore
+
 ROOT = Path(__file__).parents[1]
 CONFIG = 'plane-sweep_1xb8-bls-infobatch-12e_rendered.py'
 
@@ -37,7 +39,7 @@ class LossTerms(Recorder):
     """Write down the loss terms instead of what a toy run has."""
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        self.numbers.append(hook_of(runner)._ids.tolist())
+        self.numbers.append(hook_of(runner)._scoring._ids.tolist())
 
     def after_train_iter(self, runner, batch_idx, data_batch, outputs):
         terms = ('loss_depth', 'loss_coarse')
@@ -46,11 +48,9 @@ class LossTerms(Recorder):
 
 def test_stereo_model_is_scored_by_two_of_its_loss_terms(tmp_path):
     runner, recorder = run(tmp_path)
-    scores = np.zeros(96)
+    expected, rule = torch.zeros(96), MARTScore()
     for ids, loss in zip(recorder.numbers, recorder.losses):
-        known = np.where(scores[ids] > 0, scores[ids], loss)
-        scores[ids] = known * (loss / known.mean()) ** 0.5
-    expected = torch.tensor(scores, dtype=torch.float32)
+        rule.update(expected, torch.tensor(ids), torch.tensor(loss))
     torch.testing.assert_close(hook_of(runner).scores, expected)
 
 

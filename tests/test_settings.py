@@ -26,6 +26,10 @@ def test_wrong_loss_key_lists_the_keys(tmp_path):
         )
 
 
+# A score that is the last loss itself.
+LAST_LOSS = dict(type='EMAScore', alpha=0.0)
+
+
 @pytest.mark.parametrize(
     'loss_key, expected',
     [
@@ -38,7 +42,7 @@ def test_wrong_loss_key_lists_the_keys(tmp_path):
 def test_loss_key_chooses_what_is_scored(tmp_path, loss_key, expected):
     runner = make_runner(
         tmp_path,
-        **hooks(loss_key=loss_key),
+        **hooks(loss_key=loss_key, score=LAST_LOSS),
         model=dict(type='ToyModel', keys=['loss', 'loss_a', 'loss_b']),
         train_cfg=dict(by_epoch=True, max_epochs=1),
         optim_wrapper__optimizer__lr=0.0,
@@ -169,7 +173,10 @@ def noting(backward, noted):
 
 def test_score_of_several_optimizers_is_that_of_their_sum(tmp_path):
     runner = make_runner(
-        tmp_path, **TWO, train_cfg=dict(by_epoch=True, max_epochs=1)
+        tmp_path,
+        **TWO,
+        **hooks(score=LAST_LOSS),
+        train_cfg=dict(by_epoch=True, max_epochs=1),
     )
     recorder = Recorder()
     runner.register_hook(recorder)
