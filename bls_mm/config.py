@@ -165,7 +165,21 @@ def add_pruning(
 
 def has_pruning(cfg: Config) -> bool:
     """Whether a config has a ``BLSHook`` already."""
-    return any(_type_name(hook) == 'BLSHook' for hook in _hooks(cfg))
+    return _has_hook(cfg, 'BLSHook')
+
+
+def add_hook(cfg: Config, name: str) -> None:
+    """Add a hook of this package to a config that does not have it.
+
+    Args:
+        cfg (Config): Changed in place.
+        name (str): Class of the hook, such as ``BLSHook``.
+    """
+    if not _has_hook(cfg, name):
+        cfg.custom_hooks = [
+            *(cfg.get('custom_hooks') or []),
+            ConfigDict(type=f'bls_mm.{name}'),
+        ]
 
 
 def _pruner(prune: str, settings: Dict[str, Any]) -> Optional[Dict[str, Any]]:
@@ -233,11 +247,7 @@ def _bls_sampler(
 
 def _set_hook(cfg: Config, score: Optional[str]) -> None:
     """Add a BLSHook unless there is one; set its score if one is given."""
-    if not has_pruning(cfg):
-        cfg.custom_hooks = [
-            *(cfg.get('custom_hooks') or []),
-            ConfigDict(type='bls_mm.BLSHook'),
-        ]
+    add_hook(cfg, 'BLSHook')
     if score is None:
         return
     name, per_sample = split_score(score)
@@ -266,6 +276,10 @@ def split_score(spec: str) -> Tuple[str, bool]:
             f'`score` should be NAME or NAME:batch, but got {spec!r}.'
         )
     return name, not unit
+
+
+def _has_hook(cfg: Config, name: str) -> bool:
+    return any(_type_name(hook) == name for hook in _hooks(cfg))
 
 
 def _hooks(cfg: Config) -> Iterator[Any]:

@@ -272,7 +272,8 @@ class BLSHook(Hook):
         )
 
     def _merge(self) -> None:
-        self._scoring.merge()
+        if self._parallel:  # not before a training, as where one validates
+            self._scoring.merge()
 
     # An iteration
 

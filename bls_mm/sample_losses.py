@@ -24,6 +24,11 @@ class Call(NamedTuple):
     args: List[Any]
     kwargs: Dict[str, Any]
 
+    @property
+    def predictions(self) -> Any:
+        """Its first value; None if there is none."""
+        return next(iter([*self.args, *self.kwargs.values()]), None)
+
 
 class SampleLosses:
     """Listen to the loss modules of a model for one loss per sample.
@@ -97,8 +102,7 @@ class SampleLosses:
             [_detached(value) for value in args],
             {name: _detached(value) for name, value in kwargs.items()},
         )
-        inputs = call.args or list(kwargs.values())
-        if inputs and _has_rows(inputs[0], self._size):
+        if _has_rows(call.predictions, self._size):
             self._calls.append(call)
         else:
             self._fits = False

@@ -43,7 +43,6 @@ class Scoring:
         self.rule = score
         score.memory = torch.zeros_like(score.memory, device=device)
         self._scores = torch.zeros(size, dtype=torch.float32, device=device)
-        self._parallel = parallel
         self._seen = torch.zeros(
             size if parallel else 0, dtype=torch.uint8, device=device
         )
@@ -81,10 +80,9 @@ class Scoring:
         self._updates.add(self._ids, loss, group, calls)
 
     def merge(self) -> None:
-        """Let all ranks know the same. To be called by all of them."""
-        if self._parallel:
-            merge_scores(self.scores, self._seen)
-            merge_memory(self.rule.memory)
+        """Let all ranks know the same. To be called by all of several."""
+        merge_scores(self.scores, self._seen)
+        merge_memory(self.rule.memory)
 
     def take_not_finite(self) -> int:
         """Losses of all ranks that were not finite, since the last call."""

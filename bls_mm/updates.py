@@ -80,7 +80,7 @@ class ScoreUpdates:
         kept = 0
         if calls is not None:
             self._calls.append(calls)
-            kept = waiting * _size(calls[0])
+            kept = waiting * calls[0].predictions.numel()
         if waiting >= self._most or kept >= _PREDICTIONS_AT_A_TIME:
             self.flush()
 
@@ -127,8 +127,3 @@ def _disjoint(batches: List[List[int]]) -> Iterator[slice]:
             members.clear()
         members.update(batch)
     yield slice(first, len(batches))
-
-
-def _size(call: Call) -> int:
-    """Numbers in the predictions that a loss module was called with."""
-    return next(iter([*call.args, *call.kwargs.values()])).numel()

@@ -3,7 +3,7 @@
 import copy
 from bisect import bisect_right
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 from mmengine.dataset import ClassBalancedDataset, RepeatDataset
@@ -47,22 +47,22 @@ def find_source(dataset: Any, index: int) -> Source:
         dataset (Dataset): The dataset that the DataLoader sees.
         index (int): An index of it.
     """
-    pipelines = [_transforms(dataset)]
-    step = _step_in(dataset, index)
-    while step is not None:
-        dataset, index = step
-        pipelines.insert(0, _transforms(dataset))
-        step = _step_in(dataset, index)
-    return Source(dataset, index, [t for part in pipelines for t in part])
+    steps = list(_steps(dataset, index))
+    transforms = [t for each, _ in steps[::-1] for t in _transforms(each)]
+    return Source(*steps[-1], transforms)
 
 
 def innermost(dataset: Any, index: int) -> Tuple[Any, int]:
     """Dataset and index of a :class:`Source`, found in less time."""
+    return list(_steps(dataset, index))[-1]
+
+
+def _steps(dataset: Any, index: int) -> Iterator[Tuple[Any, int]]:
+    """A dataset and an index of it, and those inside, one by one."""
     step: Optional[Tuple[Any, int]] = (dataset, index)
     while step is not None:
-        dataset, index = step
-        step = _step_in(dataset, index)
-    return dataset, index
+        yield step
+        step = _step_in(*step)
 
 
 def _step_in(dataset: Any, index: int) -> Optional[Tuple[Any, int]]:
@@ -286,11 +286,14 @@ class SampleDrawer:
         """
         dataset, index = innermost(self._dataset, index)
         info = dataset.get_data_info(index)
-        names = (self._visualizer.dataset_meta or {}).get('classes') or ()
+        names = (self._visualizer.dataset_meta or {}).get('classes')
         labels = np.unique(info.get('gt_label', [])).astype(int).tolist()
-        return ', '.join(
-            str(names[i]) if i < len(names) else str(i) for i in labels
-        )
+        return ', '.join(class_name(names, label) for label in labels)
+
+
+def class_name(names: Optional[Sequence[Any]], label: int) -> str:
+    """The name of a class, or its number where it has none."""
+    return str(names[label] if names and label < len(names) else label)
 
 
 def enlarged(image: np.ndarray) -> np.ndarray:

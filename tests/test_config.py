@@ -12,7 +12,13 @@ from mmengine.registry import DATA_SAMPLERS, HOOKS
 from mmengine.runner import Runner
 
 from bls_mm import BLSHook, BLSSampler
-from bls_mm.config import add_pruning, has_pruning, load_config, zoo_path
+from bls_mm.config import (
+    add_hook,
+    add_pruning,
+    has_pruning,
+    load_config,
+    zoo_path,
+)
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / 'tools'))
@@ -392,5 +398,19 @@ def test_train_tool_draws_pictures_when_it_prunes():
     for flags, expected in (([], 0), (['--prune', 'none'], 1)):
         cfg = train.make_config(train.parse_args([config, *flags]))
         assert str(cfg).count('BLSVisualizationHook') == expected
-    train.add_pictures(cfg)
+    add_hook(cfg, 'BLSVisualizationHook')
     assert str(cfg).count('BLSVisualizationHook') == 1
+
+
+def test_train_tool_takes_hooks_that_are_default_ones(tmp_path):
+    base = ROOT / 'configs/demo/resnet_mnist.py'
+    hooks = 'bls=dict(type="bls_mm.BLSHook"), '
+    hooks += 'shown=dict(type="bls_mm.BLSVisualizationHook")'
+    for names, expected in ((hooks, 0), (hooks.partition(',')[0], 1)):
+        file = tmp_path / 'mine.py'
+        file.write_text(
+            f'_base_ = {str(base)!r}\ndefault_hooks = dict({names})'
+        )
+        args = train.parse_args([str(file), '--prune', 'infobatch'])
+        added = train.make_config(args).get('custom_hooks') or []
+        assert len(added) == expected

@@ -5,7 +5,7 @@ import torch
 from mmengine.hooks import Hook
 from toy import hook_of, make_runner, train
 
-from bls_mm import SCORES, EMAScore
+from bls_mm import SCORES, BLSHook, EMAScore
 
 PERSISTENT = dict(
     train_dataloader__num_workers=2, train_dataloader__persistent_workers=True
@@ -460,3 +460,7 @@ def test_restarted_workers_change_nothing(tmp_path):
         runner.train()
         runs.append(hook_of(runner).score.calls)
     assert runs[0] == runs[1]
+
+
+def test_validation_without_a_training_needs_no_scores():
+    BLSHook().after_val_epoch(None)

@@ -12,6 +12,7 @@ from analyze_scores_read import build_dataset
 from bls_mm.visualization_samples import (
     NoImagesError,
     SampleDrawer,
+    class_name,
     find_source,
     first_indices,
     innermost,
@@ -215,10 +216,9 @@ class Gallery:
     def _entry(self, sample, means):
         picture = self._drawer.draw(int(self._data.indices[sample]))
         info = self._data.info(sample)
-        names = self._data.names
         classes = [
-            str(names[c]) if names is not None and c < len(names) else str(c)
-            for c in stats.classes_of(info)
+            class_name(self._data.names, label)
+            for label in stats.classes_of(info)
         ]
         extra = None
         if means is not None:

@@ -5,6 +5,8 @@ from statistics import NormalDist
 
 import numpy as np
 
+from bls_mm.visualization_samples import class_name
+
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _MOST_MAPS = 5000
 
@@ -143,12 +145,9 @@ def summarise_classes(scores, weights, labels, names):
     rows = []
     for label, members in zip(present, np.split(samples, starts[1:])):
         quantiles = np.quantile(scores[members], QUANTILES)
-        name = str(label)
-        if names is not None and label < len(names):
-            name = str(names[label])
         rows.append(
             dict(
-                name=name,
+                name=class_name(names, label),
                 count=len(members),
                 quantiles=[float(q) for q in quantiles],
                 members=members,

@@ -22,7 +22,7 @@ from mmengine.runner import Runner
 
 from bls_mm import state
 from bls_mm.checkpoint import find_checkpoint
-from bls_mm.config import add_pruning, has_pruning, load_config
+from bls_mm.config import add_hook, add_pruning, has_pruning, load_config
 from bls_mm.trusted import trust_mmengine_classes
 
 
@@ -122,19 +122,13 @@ def make_config(args):
         cfg = add_pruning(
             cfg, args.prune, args.prune_ratio, args.score, args.target_saving
         )
-        add_pictures(cfg)
+        add_hook(cfg, 'BLSVisualizationHook')
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     fill_dataloaders(cfg)
     if cfg.get('resume') and cfg.get('load_from') is None:
         cfg.load_from = find_checkpoint(cfg.work_dir)
     return cfg
-
-
-def add_pictures(cfg):
-    """Let the visualizer show scores and samples, some ten times in a run."""
-    if 'BLSVisualizationHook' not in str(cfg.custom_hooks):
-        cfg.custom_hooks.append(dict(type='bls_mm.BLSVisualizationHook'))
 
 
 def use_amp(cfg):
