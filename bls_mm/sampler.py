@@ -1,6 +1,7 @@
 """The sampler that visits only the selected samples."""
 
 import math
+from itertools import chain
 from typing import Any, Dict, Iterator, List, Optional, Sized
 
 import torch
@@ -261,12 +262,11 @@ class BLSSampler(Sampler):
 
     def __iter__(self) -> Iterator[int]:
         """Iterate over the indices of this rank."""
+        # Not a generator function: one more resumption an index takes time.
+        chunks = self._current().split(_CHUNK)
+        indices = chain.from_iterable(chunk.tolist() for chunk in chunks)
         items = self._inner.items if self._inner is not None else None
-        for chunk in self._current().split(_CHUNK):
-            if items is None:
-                yield from chunk.tolist()
-            else:
-                yield from (items[i] for i in chunk.tolist())
+        return indices if items is None else map(items.__getitem__, indices)
 
     def __len__(self) -> int:
         """Number of indices of this rank in the current pass."""

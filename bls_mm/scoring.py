@@ -47,9 +47,8 @@ class Scoring:
             size if parallel else 0, dtype=torch.uint8, device=device
         )
         self._not_finite = NonFiniteCount(device)
-        self._keeps_losses = keeps_losses
         self._updates = ScoreUpdates(
-            score, self._scores, self._seen, keeps_losses
+            score, self._scores, self._seen, self._not_finite, keeps_losses
         )
         self._heard = SampleLosses(model) if model is not None else None
         self._ids: Ids = []
@@ -73,7 +72,6 @@ class Scoring:
             loss (Tensor): Its loss, detached, shape ().
             group (int, optional): Its group.
         """
-        self._not_finite.add(loss if self._keeps_losses else loss.clone())
         calls: Optional[List[Any]] = None
         if self._heard is not None:
             calls = self._heard.take()
@@ -86,6 +84,7 @@ class Scoring:
 
     def take_not_finite(self) -> int:
         """Losses of all ranks that were not finite, since the last call."""
+        self._updates.flush()
         count = self._not_finite.take()
         dist.all_reduce(count)
         return int(count)

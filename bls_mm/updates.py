@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .losses import NonFiniteCount
 from .sample_losses import Call, losses_of_samples
 from .scores import Score
 
@@ -30,18 +31,25 @@ class ScoreUpdates:
         scores (Tensor): Float32, shape (N,). Changed in place.
         seen (Tensor): Where to mark the samples with a 1, uint8, shape (N,);
             of shape (0,) if nobody wants to know.
+        not_finite (NonFiniteCount): Where to count losses.
         waits (bool): Whether batches may wait. Their losses are kept as they
             are, not copied. Defaults to True.
     """
 
     def __init__(
-        self, score: Score, scores: Tensor, seen: Tensor, waits: bool = True
+        self,
+        score: Score,
+        scores: Tensor,
+        seen: Tensor,
+        not_finite: NonFiniteCount,
+        waits: bool = True,
     ) -> None:
         self._score = score
         self._scores = scores
         self._seen = seen
-        waits = waits and score.takes_several
-        self._most = BATCHES_AT_A_TIME if waits else 1
+        self._not_finite = not_finite
+        self._waits = waits and score.takes_several
+        self._most = 1
         self._ids: List[Any] = []
         self._losses: List[Tensor] = []
         self._calls: List[List[Call]] = []
@@ -73,22 +81,31 @@ class ScoreUpdates:
             or (calls is None) == bool(self._calls)
         ):
             self.flush()
-        self._group = group
+        if not self._ids:
+            self._group = group
+            self._most = self._most_to_keep(calls)
         self._ids.append(ids)
         self._losses.append(loss)
-        waiting = len(self._ids)
-        kept = 0
         if calls is not None:
             self._calls.append(calls)
-            kept = waiting * calls[0].predictions.numel()
-        if waiting >= self._most or kept >= _PREDICTIONS_AT_A_TIME:
+        if len(self._ids) >= self._most:
             self.flush()
+
+    def _most_to_keep(self, calls: Optional[List[Call]]) -> int:
+        """How many batches like a first one may wait together."""
+        if not self._waits:
+            return 1
+        if calls is None:
+            return BATCHES_AT_A_TIME
+        size = max(1, calls[0].predictions.numel())
+        return min(BATCHES_AT_A_TIME, _PREDICTIONS_AT_A_TIME // size)
 
     def flush(self) -> None:
         """Update the scores by all batches that wait."""
         if not self._ids:
             return
         loss = torch.stack(self._losses)
+        self._not_finite.add(loss)
         if self._calls:
             size = len(self._ids[0])
             loss = losses_of_samples(self._calls, loss, size)

@@ -9,11 +9,17 @@ from torch import nn
 from torch.nn.functional import one_hot
 
 from bls_mm import EMAScore, MARTScore
+from bls_mm.losses import NonFiniteCount
 from bls_mm.sample_losses import SampleLosses, losses_of_samples
 from bls_mm.scores import Score
 from bls_mm.updates import BATCHES_AT_A_TIME, ScoreUpdates
 
 NOBODY = torch.empty(0, dtype=torch.uint8)
+
+
+def make_updates(rule, scores, seen=NOBODY, waits=True):
+    count = NonFiniteCount(scores.device)
+    return ScoreUpdates(rule, scores, seen, count, waits)
 
 
 def seeded(seed=0):
@@ -71,7 +77,7 @@ def test_updates_come_out_as_in_turn(make_rule, groups):
         order[35:] = order[:35]  # these samples come twice
     expected, scores = start(280), start(280)
     seen = torch.zeros(280, dtype=torch.uint8)
-    updates = ScoreUpdates(rule, scores, seen)
+    updates = make_updates(rule, scores, seen)
     for i, (ids, loss) in enumerate(zip(order, losses)):
         in_turn.update(expected, ids, loss)
         if groups == 'unknown':
@@ -85,7 +91,7 @@ def test_updates_come_out_as_in_turn(make_rule, groups):
 
 def test_last_batch_may_be_smaller():
     expected, scores = torch.zeros(9), torch.zeros(9)
-    updates, rule = ScoreUpdates(EMAScore(), scores, NOBODY), EMAScore()
+    updates, rule = make_updates(EMAScore(), scores), EMAScore()
     losses = torch.tensor([1.0, 3.0, 2.0])
     for ids, loss in zip(torch.arange(9).split(4), losses):
         rule.update(expected, ids, loss)
@@ -122,7 +128,7 @@ def test_losses_of_samples_come_out_as_in_turn(kind):
     model, in_turn, rule = Heads(), MARTScore(), MARTScore()
     heard = SampleLosses(model)
     expected, scores = start(80), start(80)
-    updates = ScoreUpdates(rule, scores, NOBODY)
+    updates = make_updates(rule, scores)
     for i, ids in enumerate(torch.arange(80).split(4)):
         predictions = torch.randn(4, 3, generator=seeded(i))
         labels = torch.randint(3, (4,), generator=seeded(i))
@@ -146,7 +152,7 @@ def test_large_predictions_do_not_wait_for_many_batches(monkeypatch):
     model, scores = Heads(), torch.zeros(80)
     heard, updates = (
         SampleLosses(model),
-        ScoreUpdates(MARTScore(), scores, NOBODY),
+        make_updates(MARTScore(), scores),
     )
     for i, ids in enumerate(torch.arange(80).split(4)):
         heard.begin(4)
@@ -171,7 +177,7 @@ class NotingEMA(EMAScore):
 def test_rule_that_takes_one_batch_gets_each_at_once():
     assert not NotingEMA.takes_several and EMAScore.takes_several
     rule = Noting()
-    updates = ScoreUpdates(rule, torch.zeros(4), NOBODY)
+    updates = make_updates(rule, torch.zeros(4))
     updates.add(torch.tensor([0, 2]), torch.tensor(1.0), 0)
     assert rule.calls == [[0, 2]]
 
@@ -179,7 +185,7 @@ def test_rule_that_takes_one_batch_gets_each_at_once():
 @pytest.mark.parametrize('waits', [True, False])
 def test_number_of_batches_that_wait_is_limited(waits):
     scores = torch.zeros(300)
-    updates = ScoreUpdates(EMAScore(), scores, NOBODY, waits)
+    updates = make_updates(EMAScore(), scores, waits=waits)
     waiting = []
     for ids in torch.arange(300).split(1):
         updates.add(ids, torch.tensor(1.0), 0)
