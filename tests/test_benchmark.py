@@ -239,7 +239,9 @@ def test_command_measures_in_processes_of_their_own(tmp_path):
 def test_launches_are_counted_in_whole_iterations(tmp_path):
     counter = benchmark_hook.LaunchCounter()
     task = dict(iterations=400, run='plain', batch=32)
-    benchmark_hook.train(task, True, counter, str(tmp_path))
+    benchmark_hook.make_train_runner(
+        task, True, counter, str(tmp_path)
+    ).train()
     assert set(counter.per_iteration()) == {'launches', 'copies', 'syncs'}
     seen = {e.key: e.count for e in counter._profile.key_averages()}
     assert seen['Optimizer.step#SGD.step'] == counter.ITERATIONS

@@ -189,8 +189,8 @@ def parse_args(argv=None):
         '--repeats',
         type=int,
         default=10,
-        help='pairs of trainings with and without the hook, and turns of '
-        'the other measurements; defaults to 10',
+        help='pairs of trainings with and without the hook, and repetitions '
+        'of the other measurements; defaults to 10',
     )
     parser.add_argument(
         '--json', default='work_dirs/benchmark.json', metavar='FILE'

@@ -1,8 +1,10 @@
 """What BLSHook costs in an iteration, and its score update alone."""
 
-import statistics
+import os
 import tempfile
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -32,50 +34,73 @@ RUNS = {
 }
 
 
-class Clock(Hook):
-    """Write down when each iteration ends, and how much CPU was used."""
+class Turns:
+    """Let two threads run in turns, so that they meet the same machine."""
+
+    def __init__(self):
+        self._condition = threading.Condition()
+        self._turn = 0
+        self._alone = False
+
+    def wait(self, me):
+        """Wait until it is the turn of thread ``me``, 0 or 1."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._alone or self._turn == me)
+
+    def pass_on(self, me):
+        """Let the other one run."""
+        with self._condition:
+            self._turn = 1 - me
+            self._condition.notify_all()
+
+    def leave(self):
+        """Let the other one run to its end."""
+        with self._condition:
+            self._alone = True
+            self._condition.notify_all()
+
+
+class BlockClock(Hook):
+    """Time blocks of iterations and take turns after each.
+
+    Args:
+        turns (Turns): The turns.
+        number (int): Whose, 0 or 1.
+        device (str): 'cpu' or 'cuda'.
+
+    Attributes:
+        seconds (list): Wall and CPU seconds of an iteration, for each block
+            after the first epoch, which is not pruned and warms up.
+    """
 
     priority = 'VERY_LOW'
 
-    def __init__(self, device):
+    def __init__(self, turns, number, device):
+        self._turns = turns
+        self._number = number
         self._on_gpu = device == 'cuda'
-        self._times = {}
+        self._start = None
+        self.seconds = []
+
+    def before_train(self, runner):
+        self._turns.wait(self._number)
+        self._start = self._now()
 
     def after_train_iter(
         self, runner, batch_idx, data_batch=None, outputs=None
     ):
-        times = self._times.setdefault(runner.epoch, [])
-        times.append((self._mark(), time.thread_time()))
+        if (runner.iter + 1) % BLOCK:
+            return
+        if runner.epoch > 0:
+            self.seconds.append((self._now() - self._start) / BLOCK)
+        self._turns.pass_on(self._number)
+        self._turns.wait(self._number)
+        self._start = self._now()
 
-    def _mark(self):
-        if not self._on_gpu:
-            return time.perf_counter()
-        event = torch.cuda.Event(enable_timing=True)
-        event.record()
-        return event
-
-    def seconds_per_iteration(self):
-        """Wall and CPU seconds, without the first epoch.
-
-        The first epoch is not pruned and warms up.
-        """
+    def _now(self):
         if self._on_gpu:
             torch.cuda.synchronize()
-        wall, cpu = [], []
-        for epoch, times in self._times.items():
-            if epoch > 0:
-                marks = times[::BLOCK]
-                for (start, cpu_start), (end, cpu_end) in zip(
-                    marks, marks[1:]
-                ):
-                    wall.append(self._between(start, end) / BLOCK)
-                    cpu.append((cpu_end - cpu_start) / BLOCK)
-        return np.array([statistics.median(wall), statistics.median(cpu)])
-
-    def _between(self, start, end):
-        if self._on_gpu:
-            return start.elapsed_time(end) / 1000
-        return end - start
+        return np.array([time.perf_counter(), time.thread_time()])
 
 
 class LaunchCounter(Hook):
@@ -110,41 +135,67 @@ class LaunchCounter(Hook):
 
 
 def measure_hook(task):
-    """What BLSHook and BLSSampler add to an iteration of MMEngine."""
-    plain, hooked = [], []
+    """What BLSHook and BLSSampler add to an iteration of MMEngine.
+
+    Two runs, with them and without, take turns every ``BLOCK`` iterations.
+    """
+    if task['device'] == 'cpu':
+        # One core and one thread, as two runs would fight for them and find
+        # other caches after each turn.
+        os.sched_setaffinity(0, [max(os.sched_getaffinity(0))])
+        torch.set_num_threads(1)
+    blocks = []
     with tempfile.TemporaryDirectory() as folder:
-        for pair in range(task['repeats']):
-            for prunes in (False, True) if pair % 2 else (True, False):
-                clock = Clock(task['device'])
-                train(task, prunes, clock, folder)
-                seconds = clock.seconds_per_iteration()
-                (hooked if prunes else plain).append(seconds)
+        for _ in range(task['repeats']):
+            blocks += train_in_turns(task, folder)
         counts = {}
         if task['device'] == 'cuda':
             counts = count_launches(task, folder)
-    added = [ours - theirs for ours, theirs in zip(hooked, plain)]
+    plain, hooked = np.array(blocks).swapaxes(0, 1)
+    added = hooked - plain
     return dict(
         run=task['run'],
         batch=task['batch'],
-        plain_us=summary([wall for wall, _ in plain], 1e6),
-        hooked_us=summary([wall for wall, _ in hooked], 1e6),
-        added_us=summary([wall for wall, _ in added], 1e6),
-        added_cpu_us=summary([cpu for _, cpu in added], 1e6),
+        plain_us=summary(plain[:, 0].tolist(), 1e6),
+        hooked_us=summary(hooked[:, 0].tolist(), 1e6),
+        added_us=summary(added[:, 0].tolist(), 1e6),
+        added_cpu_us=summary(added[:, 1].tolist(), 1e6),
         ratio=float(np.median(hooked, 0)[0] / np.median(plain, 0)[0]),
         **counts,
     )
 
 
-def train(task, prunes, observer, folder):
-    """Train for three epochs, the second and third of them pruned."""
-    make_runner(
+def train_in_turns(task, folder):
+    """Seconds of the blocks of two runs, in pairs."""
+    turns = Turns()
+    clocks = [BlockClock(turns, i, task['device']) for i in range(2)]
+    # Made one after the other: MMEngine's registries know one scope a time.
+    runners = [
+        make_train_runner(task, prunes, clock, folder)
+        for prunes, clock in zip((False, True), clocks)
+    ]
+
+    def train(runner):
+        try:
+            runner.train()
+        finally:
+            turns.leave()
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(train, runners))
+    return list(zip(*(clock.seconds for clock in clocks)))
+
+
+def make_train_runner(task, prunes, observer, folder):
+    """A run of three epochs, the second and third of them pruned."""
+    return make_runner(
         task['iterations'] * task['batch'],
         [observer],
         folder,
         {**PRUNERS['infobatch'], 'delta': 1.0} if prunes else None,
         batch=task['batch'],
         **RUNS[task['run']],
-    ).train()
+    )
 
 
 def count_launches(task, folder):
@@ -152,7 +203,7 @@ def count_launches(task, folder):
     counts = {}
     for prunes in (False, True):
         counter = LaunchCounter()
-        train(task, prunes, counter, folder)
+        make_train_runner(task, prunes, counter, folder).train()
         counts[prunes] = counter.per_iteration()
     return {
         f'added_{kind}': counts[True][kind] - counts[False][kind]
