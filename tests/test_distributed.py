@@ -1,5 +1,6 @@
 """Real processes that train together."""
 
+import faulthandler
 import os
 
 import pytest
@@ -29,11 +30,12 @@ def work(rank, world_size, folder, changes):
     weights = [p.detach() for p in runner.model.parameters()]
     result = dict(result_of(runner), merges=counts, weights=weights)
     torch.save(result, folder / f'{rank}.pth')
-    dist.destroy_process_group()
+    leave()
 
 
 def join(rank, world_size, folder, backend='gloo'):
     """Start the process group, with the settings of conftest.py."""
+    faulthandler.enable()
     torch.set_num_threads(1)
     trust_mmengine_classes()
     os.environ.update(
@@ -46,6 +48,13 @@ def join(rank, world_size, folder, backend='gloo'):
         rank=rank,
         world_size=world_size,
     )
+
+
+def leave():
+    """End the process, whose work is done."""
+    dist.destroy_process_group()
+    # Threads of torch, once in some hundred times, abort a usual exit.
+    os._exit(0)
 
 
 def result_of(runner):
@@ -290,7 +299,7 @@ def work_sharded(rank, world_size, folder, changes):
         path = path / f'rank{rank}.pth'
     saved = torch.load(path, map_location='cpu', weights_only=False)['bls']
     torch.save(dict(result_of(runner), saved=saved), folder / f'{rank}.pth')
-    dist.destroy_process_group()
+    leave()
 
 
 def assert_alike(results, reference):
