@@ -110,6 +110,15 @@ def test_run_settings(variant, reference, prune, ratio, share):
     assert settings['seed'] == 1
 
 
+def test_random_pruning_takes_the_target_where_there_is_one():
+    args = SimpleNamespace(
+        **{**vars(ARGS), 'prune_ratio': None, 'target_saving': 0.3}
+    )
+    settings = compare.run_settings('random', 1, args, 'hash', REFERENCE)
+    assert settings['target_saving'] == 0.3
+    assert settings['prune_ratio'] is None
+
+
 # A shorter schedule
 
 

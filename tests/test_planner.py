@@ -134,9 +134,12 @@ def saved_share(pruner, spread, size=400, passes=12, **settings):
 @pytest.mark.parametrize('stream', [False, True])
 @pytest.mark.parametrize('spread', [0, 0.3, 3])
 @pytest.mark.parametrize('target', [0.05, 0.2, 0.4, 0.6])
+@pytest.mark.parametrize('delta', [None, 0.875])
 @pytest.mark.parametrize('rule', ['InfoBatch', 'SeTa', 'RandomPrune'])
-def test_target_saving_is_reached_within_a_point(rule, target, spread, stream):
-    pruner = dict(type=rule, target_saving=target)
+def test_target_saving_is_reached_within_a_point(
+    rule, delta, target, spread, stream
+):
+    pruner = dict(type=rule, target_saving=target, delta=delta)
     saved = saved_share(pruner, spread, stream=stream)
     assert saved == pytest.approx(target, abs=0.01)
 
@@ -153,7 +156,7 @@ def test_target_saving_makes_up_for_what_a_pass_missed():
     assert shares[4] == pytest.approx(shares[2] + 10 / 400 / 6, abs=0.002)
 
 
-@pytest.mark.parametrize('delta', [0.875, 0.5])
+@pytest.mark.parametrize('delta', [1.0, 0.875, 0.5])
 def test_target_saving_that_is_out_of_reach_is_refused(delta):
     pruner = dict(type='InfoBatch', target_saving=0.9, delta=delta)
     largest = round(0.9 * (int(12 * delta) - 1) / 12, 3)

@@ -220,6 +220,13 @@ def test_pruner_takes_the_ends_of_its_ranges(cls, settings):
     assert pruner.delta == settings['delta']
 
 
+@pytest.mark.parametrize('cls', [InfoBatch, SeTa, RandomPrune])
+def test_pruner_with_a_target_does_not_stop(cls):
+    assert cls().delta == 0.875
+    assert cls(target_saving=0.2).delta == 1
+    assert cls(target_saving=0.2, delta=0.5).delta == 0.5
+
+
 # InfoBatch
 
 

@@ -165,8 +165,8 @@ def run_settings(variant, seed, args, config_hash, reference):
         settings['prune'], settings['score'] = split_variant(variant)
         settings['prune_ratio'] = args.prune_ratio
         settings['target_saving'] = args.target_saving
-    if variant == RANDOM and reference is not None:
-        settings['target_saving'] = None
+    matched = reference is not None and args.target_saving is None
+    if variant == RANDOM and matched:
         settings['prune_ratio'] = matched_ratio(reference['kept'])
     return settings
 

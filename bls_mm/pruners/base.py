@@ -34,8 +34,10 @@ class Pruner(ABC):
         prune_ratio (float, optional): Share of samples to drop, in [0, 1).
             What it is a share of is up to the rule. None stands for the
             ``default_ratio`` of the rule. Defaults to None.
-        delta (float): Share of the passes after which pruning stops, in
-            [0, 1]. Defaults to 0.875.
+        delta (float, optional): Share of the passes after which pruning
+            stops, in [0, 1]. None stands for 0.875, as in the papers, and
+            with ``target_saving`` for 1: passes that visit everything are
+            paid for by dropping more in the others. Defaults to None.
         target_saving (float, optional): Share of the visits of the whole run
             to save, in (0, 1), in place of ``prune_ratio``; training then
             asks each pass for the share that gets there. Defaults to None.
@@ -58,7 +60,7 @@ class Pruner(ABC):
     def __init__(
         self,
         prune_ratio: Optional[float] = None,
-        delta: float = 0.875,
+        delta: Optional[float] = None,
         target_saving: Optional[float] = None,
     ) -> None:
         if target_saving is not None:
@@ -70,6 +72,8 @@ class Pruner(ABC):
                 )
         if prune_ratio is None:
             prune_ratio = self.default_ratio
+        if delta is None:
+            delta = 0.875 if target_saving is None else 1.0
         check_range('prune_ratio', prune_ratio, 0, 1, '[0, 1)')
         check_range('delta', delta, 0, 1, '[0, 1]')
         self.prune_ratio = prune_ratio

@@ -15,8 +15,9 @@ class RandomPrune(Pruner):
     Args:
         prune_ratio (float, optional): Share of all samples to drop, in
             [0, 1). None stands for 0.5. Defaults to None.
-        delta (float): Share of the passes after which all samples are
-            visited, in [0, 1]. Defaults to 0.875.
+        delta (float, optional): Share of the passes after which all samples
+            are visited, in [0, 1]. None stands for 0.875, with
+            ``target_saving`` for 1. Defaults to None.
         target_saving (float, optional): Share of the visits of the whole run
             to save, in (0, 1), in place of ``prune_ratio``.
             Defaults to None.

@@ -31,8 +31,9 @@ class SeTa(Pruner):
             Defaults to 5.
         window_scale (float): Share of the groups to train on, in (0, 1].
             Defaults to 0.9.
-        delta (float): Share of the passes after which the window takes all
-            groups, in [0, 1]. Defaults to 0.875.
+        delta (float, optional): Share of the passes after which the window
+            takes all groups, in [0, 1]. None stands for 0.875, with
+            ``target_saving`` for 1. Defaults to None.
         target_saving (float, optional): Share of the visits of the whole run
             to save, in (0, 1), in place of ``prune_ratio``; see
             :func:`select_seta_share`. Defaults to None.
@@ -49,7 +50,7 @@ class SeTa(Pruner):
         prune_ratio: Optional[float] = None,
         num_groups: int = 5,
         window_scale: float = 0.9,
-        delta: float = 0.875,
+        delta: Optional[float] = None,
         target_saving: Optional[float] = None,
     ) -> None:
         super().__init__(prune_ratio, delta, target_saving)
