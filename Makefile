@@ -33,8 +33,8 @@ format: setup  ## Repair what the linters can repair by themselves
 	$(PY) -m ruff format .
 
 test: lint  ## Run the linters and all tests
-	$(PY) -m pytest
+	$(PY) -m pytest -n auto --dist loadfile
 
 test-openmmlab:  ## Run all tests on the original OpenMMLab packages
 	@VENV=$(VENV)-openmmlab tools/setup_env.sh openmmlab
-	$(VENV)-openmmlab/bin/python -m pytest
+	$(VENV)-openmmlab/bin/python -m pytest -n auto --dist loadfile

@@ -178,8 +178,8 @@ class PassPlanner:
         pruner = self.sampler.pruner
         if pruner is None or number == 0:
             return None
-        generator = torch.Generator(scores.device)
-        generator.manual_seed(self.sampler.seed + number + _SELECTION_STREAM)
+        seed = self.sampler.seed
+        generator = selection_generator(seed, number, scores.device)
         pruner.epoch = number
         if is_pruned(number, self.budget.passes, pruner.delta):
             pruner.share = self._share_to_drop(pruner)
@@ -262,3 +262,18 @@ def _weights(selection: Optional[Selection], size: int) -> Optional[Tensor]:
     weights = selection.weights.new_zeros(size)
     weights[selection.indices] = selection.weights
     return weights
+
+
+def selection_generator(
+    seed: int, number: int, device: torch.device
+) -> torch.Generator:
+    """The source of randomness of a selection.
+
+    Args:
+        seed (int): Seed of the sampler.
+        number (int): Number of the pass.
+        device (torch.device): Device of the scores.
+    """
+    generator = torch.Generator(device)
+    generator.manual_seed(seed + number + _SELECTION_STREAM)
+    return generator

@@ -265,14 +265,15 @@ def test_references_that_would_take_minutes_are_skipped(monkeypatch):
 def test_memory_counts_the_peak_and_forgets_it():
     memory = tools.Memory('cpu')
     memory.forget_peak()
-    block = torch.ones(8_000_000)  # 32 MB
+    # 40 MB. Up to 32 MiB may come from memory that was held before.
+    block = torch.ones(10_000_000)
     held = memory.steady()
     block = block.double()
     peak = memory.peak()
     del block
     memory.forget_peak()
-    assert held == pytest.approx(32e6, rel=0.2)
-    assert peak == pytest.approx(96e6, rel=0.2)
+    assert held == pytest.approx(40e6, rel=0.2)
+    assert peak == pytest.approx(120e6, rel=0.2)
     assert memory.peak() < 16e6
 
 

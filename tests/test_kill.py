@@ -58,6 +58,15 @@ def test_check_resume_reports_what_differs():
     assert bad.endswith('| seed 0: broken |')
 
 
+@pytest.fixture
+def sigint():
+    """Let children hear SIGINT, which a background job inherits ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures('sigint')
 @pytest.mark.parametrize('ranks', [1, 2])
 @pytest.mark.parametrize('sent', [signal.SIGINT, signal.SIGTERM])
 def test_run_ends_at_once_and_can_be_resumed(tmp_path, sent, ranks):

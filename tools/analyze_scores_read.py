@@ -13,7 +13,7 @@ from torch.utils.data import Subset
 
 from bls_mm import PRUNERS, Pruner, state
 from bls_mm.checkpoint import is_complete
-from bls_mm.planner import _SELECTION_STREAM
+from bls_mm.planner import selection_generator
 from bls_mm.registry import build
 from bls_mm.sample_ids import sample_ids
 from bls_mm.schedule import annealing_start, share_to_drop
@@ -288,10 +288,9 @@ def next_weights(cfg, snapshot):
         )
     number = snapshot.numbers['number'] + 1
     pruner.epoch = number
-    generator = torch.Generator()
-    seed = snapshot.numbers['seed'] + number + _SELECTION_STREAM
-    generator.manual_seed(seed)  # as the planner of the run does
     scores = torch.from_numpy(snapshot.scores.copy())
+    seed = snapshot.numbers['seed']
+    generator = selection_generator(seed, number, scores.device)
     selection = pruner.select(scores, generator)
     weights = torch.zeros(len(scores))
     weights[selection.indices] = selection.weights
