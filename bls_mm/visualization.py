@@ -1,6 +1,7 @@
 """The hook that shows which samples are hard, and which are pruned."""
 
 import random  # noqa: TID251  to leave its state as it was
+import time
 from contextlib import contextmanager
 from typing import Any, Callable, Iterator, Optional, Set
 
@@ -14,8 +15,9 @@ from .checks import check_integer
 from .hook import BLSHook
 from .visualization_samples import NoImagesError, SampleDrawer, index_of
 
-# Pictures of a kind in a run, unless an interval is set.
-_PICTURES = 10
+# Unless an interval is set: pictures of a kind in a run at most, what of the
+# time they may take, and the seconds that the first ones are expected to.
+_PICTURES, _SHARE_OF_TIME, _FIRST_SECONDS = 10, 0.01, 1.0
 _LARGEST = 2**31
 
 
@@ -36,7 +38,9 @@ class BLSVisualizationHook(Hook):
     Args:
         interval (int, optional): Passes from one picture to the next, the
             first being drawn after the first pass. Defaults to None, for
-            about ten pictures in the whole run.
+            about ten pictures in the whole run, and fewer where they would
+            take more than 1 % of its time: a run of a minute gets the last
+            one alone.
         num_images (int): Images in the grid, half of them hard and half
             easy ones; 0 for no grid. Defaults to 16.
 
@@ -64,6 +68,9 @@ class BLSVisualizationHook(Hook):
         self._drawer: Optional[SampleDrawer] = None
         self._shows_samples = self.num_images > 0
         self._warned: Set[str] = set()
+        self._began = 0.0
+        self._spent = 0.0
+        self._latest = _FIRST_SECONDS
 
     def before_run(self, runner: Any) -> None:
         """Find the hook that keeps the scores."""
@@ -74,6 +81,10 @@ class BLSVisualizationHook(Hook):
                 "config has none. Add dict(type='BLSHook') to `custom_hooks`."
             )
         self._bls = found[0]
+
+    def before_train(self, runner: Any) -> None:
+        """Look at the clock."""
+        self._began = time.perf_counter()
 
     def before_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None
@@ -101,9 +112,16 @@ class BLSVisualizationHook(Hook):
             interval = -(-planner.budget.passes // (_PICTURES - 1))
         number = planner.current.number
         due = number > 0 and (number - 1) % interval == 0
-        return due and is_main_process()
+        return due and is_main_process() and self._has_time()
+
+    def _has_time(self) -> bool:
+        if self.interval is not None:
+            return True
+        elapsed = time.perf_counter() - self._began
+        return self._spent + self._latest <= _SHARE_OF_TIME * elapsed
 
     def _draw(self, runner: Any, title: str, is_over: bool = False) -> None:
+        began = time.perf_counter()
         scores = self._bls.scores.cpu().numpy()
         weights = None if is_over else self._bls.planner.weights
         kept = None if is_over else np.ones(len(scores), dtype=bool)
@@ -123,6 +141,8 @@ class BLSVisualizationHook(Hook):
             self._add(runner, 'bls_scores', histogram)
             if self._shows_samples:
                 self._add(runner, 'bls_samples', samples)
+        self._latest = time.perf_counter() - began
+        self._spent += self._latest
 
     def _add(
         self, runner: Any, name: str, draw: Callable[[], np.ndarray]

@@ -1,7 +1,8 @@
 """The pictures of a training run, drawn with matplotlib."""
 
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence
 
+import cv2
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -12,6 +13,8 @@ _BINS = 48
 _COLUMNS = 4
 # Of the grid, in inches.
 _CELL, _CAPTION, _HEADING = 2.0, 0.22, 0.35
+# Pixels an inch, and of the longer side of a picture in the grid.
+_DPI, _PICTURE = 100, 190
 
 
 def score_edges(scores: np.ndarray) -> np.ndarray:
@@ -62,33 +65,32 @@ def draw_histogram(
     Returns:
         ndarray: Uint8, RGB, shape (360, 640, 3).
     """
-    figure = Figure(figsize=(6.4, 3.6), dpi=100)
+    figure = Figure(figsize=(6.4, 3.6), dpi=_DPI)
     axes = figure.add_axes((0.11, 0.14, 0.86, 0.76))
+    figure.text(0.5, 0.93, title, ha='center', fontsize=10)
     edges = score_edges(scores)
-    width, left = np.diff(edges), edges[:-1]
-    below = np.zeros(len(left))
+    below = np.zeros(_BINS)
     if kept is not None and not kept.all():
         below = counts(scores[kept], edges)
-        axes.bar(left, below, width, align='edge', color=KEPT, label='kept')
+        axes.stairs(below, edges, fill=True, color=KEPT, label='kept')
         scores = scores[~kept]
     of_rest = 'samples' if kept is None else 'kept'
     color = KEPT
     if below.any():
         of_rest, color = 'pruned', PRUNED
-    axes.bar(
-        left,
-        counts(scores, edges),
-        width,
-        below,
-        align='edge',
+    axes.stairs(
+        below + counts(scores, edges),
+        edges,
+        baseline=below,
+        fill=True,
         color=color,
         label=of_rest,
     )
+    axes.set_ylim(bottom=0)
     if is_logarithmic(edges):
         axes.set_xscale('log')
     axes.set(xlabel='score (higher is harder)', ylabel='samples')
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_title(title, fontsize=10)
     axes.legend(frameon=False)
     axes.spines[['top', 'right']].set_visible(False)
     return _pixels(figure)
@@ -116,33 +118,51 @@ def draw_grid(
         _CELL * _COLUMNS,
         0.4 + sum(_HEADING + number * (_CELL + _CAPTION) for number in lines),
     )
-    figure = Figure(figsize=(width, height), dpi=100)
+    figure = Figure(figsize=(width, height), dpi=_DPI)
     figure.text(0.5, 1 - 0.25 / height, title, ha='center', fontsize=11)
     top = height - 0.4
+    style: Dict[str, Any] = dict(ha='center')
     for group, texts, heading, number in zip(rows, captions, headings, lines):
         top -= _HEADING
-        style: Dict[str, Any] = dict(
-            ha='center', fontsize=10, fontweight='bold'
+        figure.text(
+            *(0.5, (top + 0.1) / height, heading),
+            **dict(style, fontsize=10, fontweight='bold'),
         )
-        figure.text(0.5, (top + 0.1) / height, heading, **style)
         for place, (picture, text) in enumerate(zip(group, texts)):
             line, column = divmod(place, _COLUMNS)
+            middle = (column + 0.5) * _CELL
             bottom = top - (line + 1) * (_CELL + _CAPTION)
-            box = (column * _CELL + 0.05, bottom, _CELL - 0.1, _CELL)
-            cell = figure.add_axes(_shares(box, width, height))
-            cell.axis('off')
-            cell.imshow(picture)
-            cell.set_title(text, fontsize=8, pad=2)
+            # Without axes, which take 20 times as long.
+            fitted = fit(picture, _PICTURE)
+            figure.figimage(
+                fitted,
+                round(middle * _DPI - fitted.shape[1] / 2),
+                round((bottom + _CELL / 2) * _DPI - fitted.shape[0] / 2),
+            )
+            figure.text(
+                *(middle / width, (bottom + _CELL + 0.03) / height, text),
+                **dict(style, fontsize=8),
+            )
         top -= number * (_CELL + _CAPTION)
     return _pixels(figure)
 
 
-def _shares(
-    box: Tuple[float, float, float, float], width: float, height: float
-) -> Tuple[float, float, float, float]:
-    """A box in inches as shares of a figure."""
-    left, bottom, wide, high = box
-    return left / width, bottom / height, wide / width, high / height
+def fit(picture: np.ndarray, side: int) -> np.ndarray:
+    """Scale a picture so that its longer side is ``side`` pixels.
+
+    Args:
+        picture (ndarray): Uint8, shape (H, W, 3).
+        side (int): In pixels.
+
+    Returns:
+        ndarray: Uint8, shape (H', W', 3); pixels stay sharp where they
+        are enlarged.
+    """
+    height, width = picture.shape[:2]
+    scale = side / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    method = cv2.INTER_NEAREST if scale > 1 else cv2.INTER_AREA
+    return cv2.resize(picture, size, interpolation=method)
 
 
 def _pixels(figure: Figure) -> np.ndarray:

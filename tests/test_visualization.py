@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -103,7 +104,8 @@ def test_pictures_are_drawn_between_passes_and_at_the_end(tmp_path):
 
 
 @pytest.mark.parametrize('loop', [dict(max_epochs=60, by_epoch=True), BY_ITER])
-def test_run_of_any_length_has_about_ten_pictures(tmp_path, loop):
+def test_run_of_any_length_has_about_ten_pictures(tmp_path, monkeypatch, loop):
+    monkeypatch.setattr(visualization, '_SHARE_OF_TIME', 1e6)
     if 'max_iters' in loop:
         loop = dict(loop, max_iters=60 * 6)
     changes = on_pictures(
@@ -114,6 +116,32 @@ def test_run_of_any_length_has_about_ten_pictures(tmp_path, loop):
     train(tmp_path, **changes)
     assert 8 <= len(drawn(tmp_path, 'bls_scores')) <= 11
     assert not drawn(tmp_path, 'bls_samples')
+
+
+def test_run_of_seconds_has_the_last_picture_alone(tmp_path):
+    changes = on_pictures(custom_hooks=hooks(num_images=2))
+    runner = train(tmp_path, **changes)
+    for name in ('bls_scores', 'bls_samples'):
+        assert list(drawn(tmp_path, name)) == [runner.iter]
+
+
+def test_pictures_take_no_more_than_a_hundredth_of_the_time(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(visualization.time, 'perf_counter', lambda: now[0])
+    hook = BLSVisualizationHook()
+    hook.before_train(None)
+    planner = SimpleNamespace(weights=None)
+    hook._bls = SimpleNamespace(scores=torch.ones(3), planner=planner)
+    hook._add = lambda *_: now.__setitem__(0, now[0] + 3)
+    moments = []
+    for _ in range(4000):
+        now[0] += 1
+        if hook._has_time():
+            hook._draw(None, '')
+            moments.append(round(now[0] - 1000))
+    # The first is expected to take a second, and takes six.
+    assert moments[:3] == [106, 1206, 1806]
+    assert hook._spent <= 0.01 * (now[0] - 1000)
 
 
 def test_resumed_run_draws_what_the_other_would_have_drawn(tmp_path):
