@@ -147,17 +147,23 @@ def _summed(batches: Sequence[List[Call]], size: int) -> Tensor:
 
 def _rows(calls: Sequence[Call], size: int) -> Tensor:
     """Losses of samples from one call for each batch, shape (K, size)."""
-    joined = _joined(calls, size)
-    if joined is None:
+    try:
+        losses = _unreduced(_joined(calls, size)).float()
+        return losses.view(len(calls), size, -1).mean(2)
+    except (ValueError, RuntimeError, TypeError):
+        if len(calls) == 1:
+            raise
         return torch.cat([_rows([call], size) for call in calls])
-    losses = _unreduced(joined).float()
-    if losses.ndim > 1:
-        losses = losses.flatten(1).mean(1)
-    return losses.view(len(calls), size)
 
 
-def _joined(calls: Sequence[Call], size: int) -> Optional[Call]:
-    """One call with the rows of all; None if that does not make sense."""
+def _joined(calls: Sequence[Call], size: int) -> Call:
+    """One call with the rows of all.
+
+    Raises:
+        ValueError: If the calls are not alike, as :func:`_joined_values`.
+        RuntimeError: Likewise.
+        TypeError: Likewise.
+    """
     first = calls[0]
     if len(calls) == 1:
         return first
@@ -167,18 +173,15 @@ def _joined(calls: Sequence[Call], size: int) -> Optional[Call]:
         or call.kwargs.keys() != first.kwargs.keys()
         for call in calls
     ):
-        return None
-    try:
-        return Call(
-            first.module,
-            [_joined_values(v, size) for v in zip(*(c.args for c in calls))],
-            {
-                name: _joined_values([c.kwargs[name] for c in calls], size)
-                for name in first.kwargs
-            },
-        )
-    except (ValueError, RuntimeError, TypeError):
-        return None
+        raise ValueError('Not the same call in all of the batches.')
+    return Call(
+        first.module,
+        [_joined_values(v, size) for v in zip(*(c.args for c in calls))],
+        {
+            name: _joined_values([c.kwargs[name] for c in calls], size)
+            for name in first.kwargs
+        },
+    )
 
 
 def _joined_values(values: Sequence[Any], size: int) -> Any:

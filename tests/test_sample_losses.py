@@ -110,6 +110,24 @@ def test_losses_of_several_heads_add_up(logits):
     torch.testing.assert_close(found, alone.detach())
 
 
+@pytest.mark.parametrize('same_logits', [False, True])
+def test_batches_may_share_a_tensor(same_logits, logits):
+    module = nn.CrossEntropyLoss()
+    heard = SampleLosses(nn.Sequential(module))
+    batches, alone = [], []
+    for factor in (1, 1 if same_logits else 2, 1):
+        batch = logits if factor == 1 else factor * logits
+        heard.begin(4)
+        module(batch, LABELS)  # the same labels, not a copy, each time
+        batches.append(heard.take())
+        alone.append(
+            nn.functional.cross_entropy(batch, LABELS, reduction='none')
+        )
+    expected = torch.stack(alone).detach()
+    found = losses_of_samples(batches, expected.mean(1), 4)
+    torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize(
     ('module', 'args', 'size'),
     [
