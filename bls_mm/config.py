@@ -1,13 +1,10 @@
-"""Configs in, pruned configs out: what the tools share, without a runner."""
+"""Unpruned configs in, pruned configs out: what the tools share."""
 
+import ast
 import copy
-import difflib
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 from mmengine.config import Config, ConfigDict
-from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import Registry
 
 from .pruners import Pruner
@@ -18,95 +15,6 @@ SAMPLER = 'train_dataloader.sampler'
 # Samplers that BLSSampler replaces, and what it takes over from them.
 PLAIN_SAMPLERS = ('DefaultSampler', 'InfiniteSampler')
 PLAIN_SETTINGS = ('shuffle', 'seed', 'round_up')
-
-# Lets MMEngine find `_base_ = 'bls_mm::...'`. A module stands for the package
-# here: MMEngine would look for the package where its metadata are, and those
-# of an editable install are in another place.
-MODULE2PACKAGE['bls_mm'] = __name__
-
-
-def load_config(path: Union[str, Path]) -> Config:
-    """Load a config from a file or from the zoo of an installed package.
-
-    Args:
-        path (str or Path): A config file of either style, or a zoo path such
-            as ``mmdet::retinanet/retinanet_r50_fpn_1x_coco.py``.
-
-    Returns:
-        Config: The config.
-
-    Raises:
-        FileNotFoundError: If there is no such file, or no such package.
-    """
-    if '::' in str(path):
-        path = zoo_path(str(path))
-    elif not Path(path).is_file():
-        raise FileNotFoundError(f'There is no config file `{path}`.')
-    cfg = Config.fromfile(path)
-    for value in cfg.values():
-        _drop_own_scope(value)
-    return cfg
-
-
-def _drop_own_scope(value: Any) -> None:
-    """Forget that a value came from a `bls_mm::` base.
-
-    MMEngine would look for its types, which may be of any package, among
-    those of bls_mm alone.
-    """
-    if isinstance(value, dict):
-        if value.get('_scope_') == 'bls_mm':
-            del value['_scope_']
-        value = list(dict.values(value))  # those of ConfigDict import things
-    if isinstance(value, (list, tuple)):
-        for item in value:
-            _drop_own_scope(item)
-
-
-def zoo_path(spec: str) -> Path:
-    """Find a config file that an installed package brings along.
-
-    Args:
-        spec (str): ``package::path``, the path being relative to the configs
-            of the package, with or without ``.py``.
-
-    Returns:
-        Path: The file.
-
-    Raises:
-        FileNotFoundError: If there is no such file, or no such package.
-    """
-    package, _, name = spec.partition('::')
-    root = _zoo_root(package)
-    path = root / (name if name.endswith('.py') else f'{name}.py')
-    if not path.is_file():
-        raise FileNotFoundError(
-            f'`{package}` has no config `{name}`.{_similar(path, root)}'
-        )
-    return path
-
-
-def _zoo_root(package: str) -> Path:
-    # Not mmengine's resolver: it looks for the distribution, whose name is
-    # another one where a package was forked, and may call pip.
-    found = find_spec(package) if package.isidentifier() else None
-    if found is None or not found.submodule_search_locations:
-        raise FileNotFoundError(f'The package `{package}` is not installed.')
-    root = Path(found.submodule_search_locations[0], '.mim', 'configs')
-    if not root.is_dir():
-        raise FileNotFoundError(f'`{package}` was installed without configs.')
-    return root
-
-
-def _similar(path: Path, root: Path) -> str:
-    """Hint at the files with the most similar names."""
-    names = {
-        file.name: str(file.relative_to(root)) for file in root.rglob('*.py')
-    }
-    close = difflib.get_close_matches(path.name, names, n=3)
-    if not close:
-        return f' Its configs are in {root}.'
-    return f' Similar: {", ".join(names[name] for name in close)}.'
 
 
 def add_pruning(
@@ -130,10 +38,8 @@ def add_pruning(
             visit everything. Defaults to 'infobatch'.
         prune_ratio (float, optional): Setting of the pruner. Defaults to
             None, the default of the pruner.
-        score (str, optional): The score: the name of its class in any case,
-            with or without a trailing ``Score``; ``':batch'`` after it
-            scores by batch losses alone. Defaults to None, the one of the
-            hook.
+        score (str, optional): The score, as :func:`parse_score` reads it.
+            Defaults to None, the one of the hook.
         target_saving (float, optional): Setting of the pruner: share of the
             visits of the whole run to save. Defaults to None.
         **pruner_settings: Other settings of the pruner.
@@ -250,32 +156,58 @@ def _set_hook(cfg: Config, score: Optional[str]) -> None:
     add_hook(cfg, 'BLSHook')
     if score is None:
         return
-    name, per_sample = split_score(score)
-    score_cfg = dict(type=find_type('score', name, SCORES))
-    build(score_cfg, SCORES, Score, 'score')  # one that needs settings fails
+    wanted, per_sample = parse_score(score)
+    build(wanted, SCORES, Score, 'score')  # checks settings
     for hook in _hooks(cfg):
         if _type_name(hook) != 'BLSHook':
             continue
         if not per_sample:
             hook['per_sample'] = False
         # A hook that has this score already keeps the score's settings.
-        if _type_name(hook.get('score') or {}) != score_cfg['type']:
-            hook['score'] = ConfigDict(score_cfg)
+        there = hook.get('score')
+        if isinstance(there, dict) and _type_name(there) == wanted['type']:
+            wanted = {**there, **wanted, 'type': there['type']}
+        hook['score'] = ConfigDict(wanted)
 
 
-def split_score(spec: str) -> Tuple[str, bool]:
-    """Split ``NAME`` or ``NAME:batch``.
+def parse_score(spec: str) -> Tuple[Dict[str, Any], bool]:
+    """Read a score that stands on a command line.
+
+    Args:
+        spec (str): ``NAME[:batch][:SETTING=VALUE...]``. The name of its class
+            in any case, with or without a trailing ``Score``; ``batch``
+            scores by batch losses alone; settings of the score.
 
     Returns:
-        tuple: The name of the score, and whether it may see the losses of
+        tuple: Config of the score, and whether it may see the losses of
         single samples.
+
+    Raises:
+        ValueError: If the spec has another form, or the name is not known.
     """
-    name, _, unit = spec.partition(':')
-    if unit not in ('', 'batch'):
-        raise ValueError(
-            f'`score` should be NAME or NAME:batch, but got {spec!r}.'
-        )
-    return name, not unit
+    name, *parts = spec.split(':')
+    score: Dict[str, Any] = dict(type=find_type('score', name, SCORES))
+    per_sample = True
+    for part in parts:
+        key, is_setting, value = part.partition('=')
+        if is_setting and key.isidentifier():
+            score[key] = _literal(value)
+        elif part == 'batch':
+            per_sample = False
+        else:
+            raise ValueError(
+                '`score` should be NAME, NAME:batch or either with settings, '
+                f'as in ema:batch:alpha=0.7, but got {spec!r}.'
+            )
+    return score, per_sample
+
+
+def _literal(text: str) -> Any:
+    """A Python number or the like; what is none is a string."""
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
 
 
 def _has_hook(cfg: Config, name: str) -> bool:

@@ -7,16 +7,14 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.utils import is_seq_of
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from . import loop, state
 from .checks import check_bool
-from .lookup import BatchLookup
+from .lookup import BatchLookup, find_sampler
 from .losses import batch_loss
 from .planner import PassPlanner
 from .registry import SCORES, build
 from .rescale import LossRescaler
-from .sampler import BLSSampler
 from .schedule import Pass
 from .scores import Score
 from .scoring import Scoring
@@ -133,7 +131,7 @@ class BLSHook(Hook):
             )
         train_loop = runner.train_loop
         loader = train_loop.dataloader
-        sampler = _find_sampler(loader)
+        sampler = find_sampler(loader)
         self._by_epoch = loop.is_epoch_based(train_loop)
         device = next(runner.model.parameters()).device
         self._lookup = BatchLookup(loader, sampler, device)
@@ -334,20 +332,3 @@ class BLSHook(Hook):
             checkpoint[state.KEY] = state.pack(
                 self._planner, self.scores, self.score
             )
-
-
-def _find_sampler(loader: DataLoader) -> BLSSampler:
-    """The sampler below the batch sampler, however it was configured."""
-    if loader.batch_sampler is None:
-        raise ValueError(
-            '`train_dataloader.dataset` is an IterableDataset, or has no '
-            'batch sampler: its samples have no index to score.'
-        )
-    sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
-    if not isinstance(sampler, BLSSampler):
-        raise ValueError(
-            f'`train_dataloader.sampler` is a {type(sampler).__name__}, but '
-            'BLSHook needs a BLSSampler. Set `train_dataloader = dict('
-            "sampler=dict(type='BLSSampler'))`."
-        )
-    return sampler

@@ -10,8 +10,8 @@ from torch.utils.data import BatchSampler, DataLoader
 
 from .sampler import BLSSampler
 from .tracking import BatchTracker
+from .weights import mean_weights
 
-_CHUNK = 2**20
 # Samples whose batches are cut out in advance, all at once.
 _CUT = 2**16
 
@@ -131,22 +131,22 @@ def _pieces(
         yield from islice(found, max(0, skip - first), None)
 
 
-def mean_weights(weights: Tensor, ids: Tensor, batch_size: int) -> Tensor:
-    """Mean weight of each batch of a pass.
+def find_sampler(loader: DataLoader) -> BLSSampler:
+    """The sampler below the batch sampler, however it was configured.
 
-    Args:
-        weights (Tensor): Weight of every sample, float32, shape (N,).
-        ids (Tensor): Samples of the pass in order, int32 or int64, (M,).
-        batch_size (int): Samples in a batch; the last may have fewer.
-
-    Returns:
-        Tensor: Float32, shape (ceil(M / batch_size),).
+    Raises:
+        ValueError: If it is another one, or there is none.
     """
-    means = []
-    for part in ids.split(max(1, _CHUNK // batch_size) * batch_size):
-        found = weights[part.long()]
-        full = len(found) // batch_size * batch_size
-        means.append(found[:full].view(-1, batch_size).mean(1))
-        if full < len(found):
-            means.append(found[full:].mean()[None])
-    return torch.cat(means) if means else weights[:0]
+    if loader.batch_sampler is None:
+        raise ValueError(
+            '`train_dataloader.dataset` is an IterableDataset, or has no '
+            'batch sampler: its samples have no index to score.'
+        )
+    sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
+    if not isinstance(sampler, BLSSampler):
+        raise ValueError(
+            f'`train_dataloader.sampler` is a {type(sampler).__name__}, but '
+            'BLSHook needs a BLSSampler. Set `train_dataloader = dict('
+            "sampler=dict(type='BLSSampler'))`."
+        )
+    return sampler

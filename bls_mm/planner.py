@@ -6,22 +6,20 @@ from typing import Callable, Optional, Tuple
 import torch
 from torch import Tensor
 
-from .pruners import Pruner, Selection
+from .pruners import Pruner, Selection, selection_generator
 from .sampler import BLSSampler
 from .schedule import (
-    MAX_SHARE,
     Budget,
     Pass,
     annealing_start,
     cut_length,
     is_pruned,
     iterations_left,
+    largest_target,
+    prunable_visits,
     share_to_drop,
 )
-
-# Keeps the random numbers of a selection apart from those of the order, which
-# is drawn with the sum of seed and epoch. 32 bits: torch ignores higher ones.
-_SELECTION_STREAM = 0x9E3779B9
+from .weights import weights_of, with_carried
 
 
 class PassPlanner:
@@ -91,7 +89,7 @@ class PassPlanner:
     @property
     def unpruned(self) -> int:
         """Samples that the unpruned run has visited by this step."""
-        return self._samples(self.current.last_step)
+        return self._visits(self.current.last_step)
 
     @property
     def iterations_left(self) -> int:
@@ -104,7 +102,7 @@ class PassPlanner:
         while self.budget.end(number) <= step < self.budget.steps:
             number += 1
         self.current = Pass(number - 1, step, step, 0)
-        self.visited = self._samples(step)
+        self.visited = self._visits(step)
 
     def next_pass(self, scores: Tensor) -> Pass:
         """Select the samples of the next pass.
@@ -118,9 +116,9 @@ class PassPlanner:
         number = self.current.number + 1
         first_step = self.current.step
         selection = self._select(scores, number)
-        self.carried_weights = self._weights_of(self._left_over)
+        self.carried_weights = self._weights_at(self._left_over)
         self.sampler.carried = self._left_over
-        self.weights = _weights(selection, len(scores))
+        self.weights = weights_of(selection, len(scores))
         self._begin(number, first_step)
         if not self.current.length and not len(self._left_over):
             self.weights = None  # `drop_last` took all that was selected
@@ -157,13 +155,10 @@ class PassPlanner:
         """``weights``, with those of carried samples that this pass prunes."""
         if self.weights is None or not len(self.sampler.carried):
             return self.weights
-        ids = self._ids(self.sampler.carried).to(self.weights.device)
-        weights = self.weights.clone()
-        carried = self.carried_weights.to(weights.device)
-        weights[ids] = torch.where(weights[ids] > 0, weights[ids], carried)
-        return weights
+        ids = self._ids(self.sampler.carried)
+        return with_carried(self.weights, ids, self.carried_weights)
 
-    def _weights_of(self, indices: Tensor) -> Tensor:
+    def _weights_at(self, indices: Tensor) -> Tensor:
         weights = self.batch_weights
         if weights is None:
             return torch.ones(len(indices))
@@ -195,23 +190,23 @@ class PassPlanner:
             return None
         return share_to_drop(
             pruner.target_saving,
-            self._samples(self.budget.steps),
+            self._visits(self.budget.steps),
             self.unpruned - self.visited,
-            self._prunable(self.current.last_step),
+            prunable_visits(
+                self.budget,
+                self.delta,
+                self._samples_per_pass,
+                self.current.last_step,
+            ),
         )
-
-    def _prunable(self, step: int) -> int:
-        """Samples of the prunable passes after a step, unpruned."""
-        anneal = annealing_start(self.budget.passes, self.delta)
-        first, end = self.budget.end(0), self.budget.end(anneal - 1)
-        return self._samples(max(end, first)) - self._samples(max(step, first))
 
     def _check_target(self) -> None:
         pruner = self.sampler.pruner
         if pruner is None or pruner.target_saving is None:
             return
-        share = MAX_SHARE * self._prunable(0)
-        largest = share / self._samples(self.budget.steps)
+        largest = largest_target(
+            self.budget, self.delta, self._samples_per_pass
+        )
         if pruner.target_saving > largest + 1e-9:
             raise ValueError(
                 '`train_dataloader.sampler.pruner.target_saving` should be at '
@@ -241,39 +236,5 @@ class PassPlanner:
         # All but the last of a pass are full.
         return min(size, batches * self._batch_size * self.sampler.world_size)
 
-    def _samples(self, steps: int) -> int:
-        """Samples that the unpruned run visits in a number of steps."""
-        budget = self.budget
-        passes = steps * budget.denominator / budget.numerator
-        return round(passes * self._samples_per_pass)
-
-
-def _weights(selection: Optional[Selection], size: int) -> Optional[Tensor]:
-    """Weight of every sample, 0 if pruned; None if all are 1."""
-    if selection is None:
-        return None
-    if len(selection.indices) == size and bool((selection.weights == 1).all()):
-        return None
-    if not bool((selection.weights >= 1).all()):
-        raise ValueError(
-            'A pruner should weigh every selected sample with 1 or more, but '
-            f'gave {float(selection.weights.min())}.'
-        )
-    weights = selection.weights.new_zeros(size)
-    weights[selection.indices] = selection.weights
-    return weights
-
-
-def selection_generator(
-    seed: int, number: int, device: torch.device
-) -> torch.Generator:
-    """The source of randomness of a selection.
-
-    Args:
-        seed (int): Seed of the sampler.
-        number (int): Number of the pass.
-        device (torch.device): Device of the scores.
-    """
-    generator = torch.Generator(device)
-    generator.manual_seed(seed + number + _SELECTION_STREAM)
-    return generator
+    def _visits(self, steps: int) -> int:
+        return self.budget.visits(steps, self._samples_per_pass)

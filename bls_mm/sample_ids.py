@@ -40,9 +40,9 @@ def sample_ids(dataset: Any) -> SampleIds:
         SampleIds: Their number and the map from index to id.
     """
     size = len(dataset)
-    sliced = _sliced(dataset)
-    if sliced is not None:
-        return _taken(sample_ids(sliced), torch.arange(size), size)
+    inside = sliced(dataset)
+    if inside is not None:
+        return _taken(sample_ids(inside), torch.arange(size), size)
     if isinstance(dataset, RepeatDataset):
         inner = sample_ids(dataset.dataset)
         times = torch.arange(size) % len(dataset.dataset)
@@ -63,7 +63,7 @@ def sample_ids(dataset: Any) -> SampleIds:
     return SampleIds(size)
 
 
-def _sliced(dataset: Any) -> Optional[Any]:
+def sliced(dataset: Any) -> Optional[Any]:
     """What MMEngine's ``num_batch_per_epoch`` cut short, or None."""
     # The class is private and passes every attribute on to what it holds, so
     # only its own instance dict tells it apart.
@@ -130,3 +130,25 @@ def _first_visits(of_index: Tensor, wanted: Tensor) -> Tensor:
     start = torch.searchsorted(ordered, ordered)
     nth = torch.arange(len(ordered)) - start
     return order[nth < wanted[ordered]].sort().values
+
+
+def first_indices(samples: SampleIds) -> np.ndarray:
+    """The first index of each sample of a dataset.
+
+    Args:
+        samples (SampleIds): The samples.
+
+    Returns:
+        ndarray: Int64, shape (number of samples,).
+    """
+    if samples.of_index is None:
+        return np.arange(samples.count)
+    return np.unique(samples.of_index.numpy(), return_index=True)[1]
+
+
+def index_of(samples: SampleIds, sample: int) -> int:
+    """The first index of one sample."""
+    if samples.of_index is None:
+        return sample
+    found = samples.of_index == sample
+    return int(found.int().argmax())

@@ -1,35 +1,15 @@
 """The losses of single samples, where a model computes them on its way."""
 
-import copy
-import inspect
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence
 
-import torch
 from torch import Tensor, nn
 
-# Of predictions and losses: (B,), (B, C), (B, H, W) and (B, C, H, W).
-_NDIMS = (1, 2, 3, 4)
-
-
-class Call(NamedTuple):
-    """A call of a loss module, with the values that it was given.
-
-    Attributes:
-        module (nn.Module): The module.
-        args (list): Its arguments, tensors detached.
-        kwargs (dict): Its keyword arguments, likewise.
-    """
-
-    module: nn.Module
-    args: List[Any]
-    kwargs: Dict[str, Any]
-
-    @property
-    def predictions(self) -> Any:
-        """Its first value; None if there is none."""
-        if self.args:
-            return self.args[0]
-        return next(iter(self.kwargs.values()), None)
+from .unreduced import (
+    Call,
+    can_do_without_reduction,
+    has_rows,
+    takes_override,
+)
 
 
 class SampleLosses:
@@ -47,18 +27,18 @@ class SampleLosses:
     come from here. The first batch decides that for the run.
 
     Args:
-        model (nn.Module): The model. Hooks are registered on its modules
-            until :meth:`close`.
+        model (nn.Module): The model. The ``forward`` of its loss modules is
+            wrapped until :meth:`close`; a forward hook would cost twice as
+            much.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self._calls: List[Call] = []
         self._size: Optional[int] = None
         self._fits = self._tried = False
-        self._handles = [
-            module.register_forward_hook(self._listen, with_kwargs=True)
-            for module in _loss_modules(model)
-        ]
+        self._modules = _loss_modules(model)
+        for module in self._modules:
+            self._wrap(module)
 
     def begin(self, size: int) -> None:
         """Listen for the losses of the next batch.
@@ -67,7 +47,7 @@ class SampleLosses:
             size (int): Samples in it.
         """
         # The loss of a batch of one needs no listening.
-        self._size = size if self._handles and size > 1 else None
+        self._size = size if self._modules and size > 1 else None
         self._fits = True
 
     def take(self) -> Optional[List[Call]]:
@@ -79,144 +59,46 @@ class SampleLosses:
         fits = self._fits and bool(calls)
         if not self._tried:
             self._tried = True
-            fits = fits and _can_do_without_reduction(calls, size)
+            fits = fits and can_do_without_reduction(calls, size)
             if not fits:
                 self.close()
         return calls if fits else None
 
     def close(self) -> None:
         """Stop listening."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
+        for module in self._modules:
+            del module.forward
+        self._modules = []
+
+    def _wrap(self, module: nn.Module) -> None:
+        forward = module.forward
+
+        def listened_forward(*args: Any, **kwargs: Any) -> Any:
+            output = forward(*args, **kwargs)
+            if self._size is not None:
+                self._listen(module, args, kwargs)
+            return output
+
+        module.forward = listened_forward
 
     def _listen(
-        self,
-        module: nn.Module,
-        args: Tuple[Any, ...],
-        kwargs: Dict[str, Any],
-        output: Any,
+        self, module: nn.Module, args: Sequence[Any], kwargs: Dict[str, Any]
     ) -> None:
-        if self._size is None:
-            return
-        # Spelled out: with calls of a function it takes a third longer.
         call = Call(
             module,
-            [
-                v.detach() if isinstance(v, Tensor) and v.requires_grad else v
-                for v in args
-            ],
+            [_detached(v) for v in args],
             {name: _detached(v) for name, v in kwargs.items()},
         )
-        if _has_rows(call.predictions, self._size):
+        if has_rows(call.predictions, self._size):
             self._calls.append(call)
         else:
             self._fits = False
-
-
-@torch.no_grad()
-def losses_of_samples(
-    batches: Sequence[List[Call]], losses: Tensor, size: int
-) -> Tensor:
-    """Tell the losses of the samples of some batches.
-
-    What of a loss did not come through the modules is shared equally, so
-    that the mean over a batch is always its loss.
-
-    Args:
-        batches (list): The calls that were made for each of K batches.
-        losses (Tensor): Loss of each batch, shape (K,).
-        size (int): Samples in a batch.
-
-    Returns:
-        Tensor: Float32, shape (K, size).
-    """
-    if len({len(calls) for calls in batches}) > 1:
-        rows = torch.cat([_summed([calls], size) for calls in batches])
-    else:
-        rows = _summed(batches, size)
-    return rows + (losses - rows.mean(1))[:, None]
-
-
-def _summed(batches: Sequence[List[Call]], size: int) -> Tensor:
-    """Losses of samples, summed over the calls, shape (K, size)."""
-    # The first calls of all batches, the second ones, and so on.
-    rows = [_rows(calls, size) for calls in zip(*batches)]
-    return torch.stack(rows).sum(0) if len(rows) > 1 else rows[0]
-
-
-def _rows(calls: Sequence[Call], size: int) -> Tensor:
-    """Losses of samples from one call for each batch, shape (K, size)."""
-    try:
-        losses = _unreduced(_joined(calls, size)).float()
-        return losses.view(len(calls), size, -1).mean(2)
-    except (ValueError, RuntimeError, TypeError):
-        if len(calls) == 1:
-            raise
-        return torch.cat([_rows([call], size) for call in calls])
-
-
-def _joined(calls: Sequence[Call], size: int) -> Call:
-    """One call with the rows of all.
-
-    Raises:
-        ValueError: If the calls are not alike, as :func:`_joined_values`.
-        RuntimeError: Likewise.
-        TypeError: Likewise.
-    """
-    first = calls[0]
-    if len(calls) == 1:
-        return first
-    if any(
-        call.module is not first.module
-        or len(call.args) != len(first.args)
-        or call.kwargs.keys() != first.kwargs.keys()
-        for call in calls
-    ):
-        raise ValueError('Not the same call in all of the batches.')
-    return Call(
-        first.module,
-        [_joined_values(v, size) for v in zip(*(c.args for c in calls))],
-        {
-            name: _joined_values([c.kwargs[name] for c in calls], size)
-            for name in first.kwargs
-        },
-    )
-
-
-def _joined_values(values: Sequence[Any], size: int) -> Any:
-    """The rows of all batches, or the value that all of them have.
-
-    Raises:
-        ValueError: If it is neither.
-        RuntimeError: If rows are not alike.
-        TypeError: If some are no tensors.
-    """
-    first = values[0]
-    if all(value is first for value in values):
-        return first
-    if isinstance(first, Tensor):
-        rows = torch.cat(tuple(values))
-        if len(first) == size and len(rows) == size * len(values):
-            return rows
-    elif all(type(v) is type(first) and v == first for v in values):
-        return first
-    raise ValueError('Not the same in all of the batches.')
 
 
 def _detached(value: Any) -> Any:
     if isinstance(value, Tensor) and value.requires_grad:
         return value.detach()
     return value
-
-
-def _has_rows(values: Any, size: int) -> bool:
-    """Whether these are predictions or losses with one row or map a sample."""
-    return (
-        isinstance(values, Tensor)
-        and values.ndim in _NDIMS
-        and len(values) == size
-    )
 
 
 def _loss_modules(model: nn.Module) -> List[nn.Module]:
@@ -226,39 +108,14 @@ def _loss_modules(model: nn.Module) -> List[nn.Module]:
     for name, module in model.named_modules():
         inside = any(name.startswith(f'{outer}.') for outer in names)
         stateless = not [*module.parameters(), *module.buffers()]
-        if not inside and stateless and _reduces(module):
+        replaced = 'forward' in vars(module)  # by whom, and what for?
+        if not (inside or replaced) and stateless and _reduces(module):
             names.append(name)
             found.append(module)
     return found
 
 
 def _reduces(module: nn.Module) -> bool:
-    return isinstance(getattr(module, 'reduction', None), str) or _overrides(
-        module
-    )
-
-
-def _overrides(module: nn.Module) -> bool:
-    """Whether a module takes the argument that OpenMMLab's losses take."""
-    return 'reduction_override' in inspect.signature(module.forward).parameters
-
-
-@torch.no_grad()
-def _can_do_without_reduction(calls: Sequence[Call], size: int) -> bool:
-    """Whether the modules of some calls return a loss for each sample."""
-    try:
-        return all(_has_rows(_unreduced(call), size) for call in calls)
-    except Exception:  # not every module can do without
-        return False
-
-
-def _unreduced(call: Call) -> Any:
-    """What a loss module returns without its reduction."""
-    module, args, kwargs = call
-    if _overrides(module):
-        return module.forward(
-            *args, **{**kwargs, 'reduction_override': 'none'}
-        )
-    twin = copy.copy(module)  # the module itself stays as it is
-    twin.__dict__['reduction'] = 'none'
-    return twin.forward(*args, **kwargs)
+    return isinstance(
+        getattr(module, 'reduction', None), str
+    ) or takes_override(module)

@@ -1,6 +1,5 @@
 """The sampler that visits only the selected samples."""
 
-import math
 from itertools import chain
 from typing import Any, Dict, Iterator, List, Optional, Sized
 
@@ -12,6 +11,7 @@ from torch.utils.data import IterableDataset, Sampler
 
 from .checks import check_bool, check_integer
 from .inner import InnerOrder
+from .order import deal, kept_of, make_order, padded
 from .pruners import Pruner
 from .registry import PRUNERS, build
 from .sample_ids import SampleIds, one_round, sample_ids
@@ -161,7 +161,7 @@ class BLSSampler(Sampler):
         self.epoch = epoch
         order = self._order(epoch)
         if kept is not None:
-            order = _filtered(order, kept, self.samples.of_index)
+            order = kept_of(order, kept, self.samples.of_index)
         self.selected = len(order)
         if self._batch_size is None:
             self.pass_size = self._padded(len(order))
@@ -182,29 +182,15 @@ class BLSSampler(Sampler):
         """All indices of a pass in their order, the same on all ranks."""
         if self._inner is not None:
             return self._inner.order(epoch, self.seed)
-        size = self.full_size
-        # The same numbers as in int64, in half of the memory.
-        dtype = torch.int32 if size < 2**31 else torch.int64
-        if self.shuffle:
-            generator = torch.Generator()
-            generator.manual_seed(self.seed + epoch)
-            order = torch.randperm(size, generator=generator, dtype=dtype)
-        else:
-            order = torch.arange(size, dtype=dtype)
+        seed = self.seed + epoch if self.shuffle else None
+        order = make_order(self.full_size, seed)
         return order if self._round is None else self._round[order.long()]
 
     def _of_rank(self, order: Tensor) -> Tensor:
-        """The share of this rank, as ``DefaultSampler`` deals it out."""
-        total = self._padded(len(order))
-        if total > len(order):
-            order = order.repeat(math.ceil(total / len(order)))
-        return order[self.rank : total : self.world_size]
+        return deal(order, self.rank, self.world_size, self.round_up)
 
     def _padded(self, size: int) -> int:
-        """Number of indices, all ranks together, to deal out ``size``."""
-        if not self.round_up:
-            return size
-        return math.ceil(size / self.world_size) * self.world_size
+        return padded(size, self.world_size, self.round_up)
 
     def set_epoch(self, epoch: int) -> None:
         """Set the number of the pass, unless a hook is in charge of it.
@@ -285,16 +271,3 @@ def _check_dataset(dataset: Any) -> None:
         )
     if not len(dataset):
         raise ValueError(f'{entry} is empty: nothing to sample.')
-
-
-def _filtered(
-    order: Tensor, kept: Tensor, of_index: Optional[Tensor]
-) -> Tensor:
-    """The indices of an order whose samples are kept, chunk by chunk."""
-    parts = []
-    for part in order.split(_CHUNK):
-        ids = part.long()  # as an index has to be, in 8 bytes
-        if of_index is not None:
-            ids = of_index[ids]
-        parts.append(part[kept[ids]])
-    return torch.cat(parts)

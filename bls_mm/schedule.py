@@ -34,6 +34,16 @@ class Budget(NamedTuple):
             1, math.ceil(self.steps * self.denominator / self.numerator)
         )
 
+    def visits(self, steps: int, samples_per_pass: int) -> int:
+        """Samples that it visits in a number of steps.
+
+        Args:
+            steps (int): Number of steps.
+            samples_per_pass (int): Samples that a whole pass visits.
+        """
+        passes = steps * self.denominator / self.numerator
+        return round(passes * samples_per_pass)
+
     def full_end(self, number: int) -> int:
         """Steps at the end of a pass, were it not cut by the end of the run.
 
@@ -85,6 +95,40 @@ def share_to_drop(target: float, total: int, saved: int, left: int) -> float:
     """
     missing = target * total - saved
     return min(max(0.0, missing / max(1, left)), MAX_SHARE)
+
+
+def prunable_visits(
+    budget: Budget, delta: float, samples_per_pass: int, step: int = 0
+) -> int:
+    """Visits of the prunable passes after a step, unpruned.
+
+    Args:
+        budget (Budget): What the unpruned run would do.
+        delta (float): Share of the passes after which pruning stops.
+        samples_per_pass (int): Samples that a whole pass visits.
+        step (int): The step. Defaults to 0.
+    """
+    first = budget.end(0)
+    end = max(budget.end(annealing_start(budget.passes, delta) - 1), first)
+    visits = [budget.visits(s, samples_per_pass) for s in (step, first, end)]
+    return visits[2] - max(visits[0], visits[1])
+
+
+def largest_target(
+    budget: Budget, delta: float, samples_per_pass: int
+) -> float:
+    """The largest share of all visits that a run can be asked to save.
+
+    Args:
+        budget (Budget): What the unpruned run would do.
+        delta (float): Share of the passes after which pruning stops.
+        samples_per_pass (int): Samples that a whole pass visits.
+
+    Returns:
+        float: In [0, :data:`MAX_SHARE`).
+    """
+    total = budget.visits(budget.steps, samples_per_pass)
+    return MAX_SHARE * prunable_visits(budget, delta, samples_per_pass) / total
 
 
 @dataclass

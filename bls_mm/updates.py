@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from .losses import NonFiniteCount
-from .sample_losses import Call, losses_of_samples
 from .scores import Score
+from .unreduced import Call, losses_of_samples
 
 # An operation within a training costs about 5 us on a CPU whatever it does,
 # and a launch on a GPU, so an update for many batches costs hardly more than

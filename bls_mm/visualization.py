@@ -13,7 +13,9 @@ from mmengine.registry import HOOKS
 
 from .checks import check_integer
 from .hook import BLSHook
-from .visualization_samples import NoImagesError, SampleDrawer, index_of
+from .sample_ids import index_of
+from .sample_source import NoImagesError
+from .visualization_samples import SampleDrawer
 
 # Unless an interval is set: pictures of a kind in a run at most, what of the
 # time they may take, and the seconds that the first ones are expected to.

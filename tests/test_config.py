@@ -1,6 +1,5 @@
 """Configs in, pruned configs out, for the package and `tools/train.py`."""
 
-import re
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,14 +10,9 @@ from mmengine.dataset import DefaultSampler
 from mmengine.registry import DATA_SAMPLERS, HOOKS
 from mmengine.runner import Runner
 
-from bls_mm import BLSHook, BLSSampler
-from bls_mm.config import (
-    add_hook,
-    add_pruning,
-    has_pruning,
-    load_config,
-    zoo_path,
-)
+from bls_mm import BLSHook, BLSSampler, EMAScore
+from bls_mm.config import add_hook, add_pruning, has_pruning, parse_score
+from bls_mm.zoo import load_config
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / 'tools'))
@@ -163,10 +157,36 @@ def test_add_pruning_reuses_the_hook_of_the_base():
 
 
 def test_add_pruning_keeps_the_settings_of_the_score_that_is_asked_for():
-    score = dict(type='EMAScore', alpha=0.5)
+    score = dict(type=EMAScore, alpha=0.5)
     base = config(custom_hooks=[dict(type=BLSHook, score=score)])
     (hook,) = add_pruning(base, score='ema').custom_hooks
     assert hook == dict(type=BLSHook, score=score)
+    (hook,) = add_pruning(base, score='ema:init=first').custom_hooks
+    assert hook == dict(type=BLSHook, score=dict(**score, init='first'))
+
+
+@pytest.mark.parametrize(
+    ('spec', 'settings', 'per_sample'),
+    [
+        ('ema', {}, True),
+        ('EMAScore:batch', {}, False),
+        ('ema:alpha=0.7', dict(alpha=0.7), True),
+        (
+            'ema:batch:alpha=1e-1:init=first',
+            dict(alpha=0.1, init='first'),
+            False,
+        ),
+    ],
+)
+def test_parse_score(spec, settings, per_sample):
+    found = parse_score(spec)
+    assert found == (dict(type='EMAScore', **settings), per_sample)
+
+
+@pytest.mark.parametrize('spec', ['ema:', 'ema:batches', 'ema:0=1', 'ema:=1'])
+def test_parse_score_refuses_another_form(spec):
+    with pytest.raises(ValueError, match=rf'alpha=0.7, but got {spec!r}'):
+        parse_score(spec)
 
 
 # add_pruning: errors
@@ -220,43 +240,7 @@ def test_add_pruning_refuses_with_a_reason(base, settings, error, message):
         add_pruning(base, **settings)
 
 
-# Finding configs
-
-
-def test_load_config_of_a_missing_file():
-    with pytest.raises(FileNotFoundError, match=r'no config file `no/x.py`'):
-        load_config('no/x.py')
-
-
-@pytest.mark.parametrize('spec', ['mmnothing::a/b.py', '::a.py', 'a.b::c.py'])
-def test_zoo_path_of_a_missing_package(spec):
-    package = re.escape(spec.partition('::')[0])
-    message = f'The package `{package}` is not installed'
-    with pytest.raises(FileNotFoundError, match=message):
-        zoo_path(spec)
-
-
-def test_zoo_path_of_a_package_without_configs():
-    with pytest.raises(FileNotFoundError, match=r'installed without configs'):
-        zoo_path('torch::a.py')
-
-
-def test_load_config_of_an_own_base_leaves_types_to_their_packages(tmp_path):
-    file = tmp_path / 'mine.py'
-    file.write_text("_base_ = 'bls_mm::demo/resnet_mnist-bls-infobatch.py'\n")
-    cfg = load_config(file)
-    assert cfg.train_dataloader.sampler.type == 'BLSSampler'
-    # Its `ImageClassifier` is mmpretrain's.
-    assert '_scope_' not in cfg.pretty_text
-    file.write_text("_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'")
-    assert load_config(file).model._scope_ == 'mmdet'
-
-
-@needs['mmpretrain']
-def test_zoo_path_names_similar_files():
-    message = r'Similar: .*resnet/resnet18_8xb16_cifar10\.py'
-    with pytest.raises(FileNotFoundError, match=message):
-        zoo_path('mmpretrain::resnet/resnet18_8xb16_cifar.py')
+# Real configs
 
 
 @pytest.mark.parametrize(

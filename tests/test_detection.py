@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import TRANSFORMS
 from toy import hook_of, record_scored
 
-from bls_mm.config import load_config
+from bls_mm.zoo import load_config
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'tools'))
 import prepare_scenes

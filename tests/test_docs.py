@@ -17,7 +17,7 @@ from toy import hook_of, make_runner
 
 import bls_mm
 from bls_mm import PRUNERS, SCORES
-from bls_mm.config import load_config
+from bls_mm.zoo import load_config
 
 PYTHON = [page for page in PAGES if blocks_of(page, 'python')]
 

@@ -17,7 +17,7 @@ from pages import (
     tokens_of,
 )
 
-from bls_mm.config import zoo_path
+from bls_mm.zoo import zoo_path
 
 sys.path.insert(0, str(ROOT / 'tools'))
 

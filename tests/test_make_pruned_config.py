@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from toy import hook_of
 
-from bls_mm.config import add_pruning, load_config
+from bls_mm.config import add_pruning
+from bls_mm.zoo import load_config
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'tools'))
 import make_pruned_config

@@ -12,7 +12,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from toy import StopAt, hook_of, record_scored
 
-from bls_mm.config import add_pruning, load_config
+from bls_mm.config import add_pruning
+from bls_mm.zoo import load_config
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'tools'))
 import prepare_scenes

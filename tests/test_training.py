@@ -3,6 +3,8 @@
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
+from mmengine.registry import OPTIM_WRAPPERS
 from toy import hook_of, make_runner, train
 
 from bls_mm import SCORES, BLSHook, EMAScore
@@ -206,10 +208,23 @@ class Watch(Hook):
         assert outputs['loss'].item() == pytest.approx(self.loss)
 
 
+@OPTIM_WRAPPERS.register_module(force=True)
+class OwnBackward(OptimWrapper):
+    """One whose backward takes no arguments, as that of DeepSpeed."""
+
+    def backward(self, loss):
+        super().backward(loss)
+
+
+@pytest.mark.parametrize('wrapper', ['OptimWrapper', 'OwnBackward'])
 @pytest.mark.parametrize('rescale', [True, False])
-def test_gradient_is_scaled_and_logged_loss_is_not(tmp_path, rescale):
+def test_gradient_is_scaled_and_logged_loss_is_not(tmp_path, rescale, wrapper):
     hook = dict(type='BLSHook', rescale_loss=rescale)
-    runner = make_runner(tmp_path, custom_hooks=[hook, dict(type='Recorder')])
+    runner = make_runner(
+        tmp_path,
+        custom_hooks=[hook, dict(type='Recorder')],
+        optim_wrapper__type=wrapper,
+    )
     watch = Watch()
     runner.register_hook(watch)
     runner.train()

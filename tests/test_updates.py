@@ -10,8 +10,9 @@ from torch.nn.functional import one_hot
 
 from bls_mm import EMAScore, MARTScore
 from bls_mm.losses import NonFiniteCount
-from bls_mm.sample_losses import SampleLosses, losses_of_samples
+from bls_mm.sample_losses import SampleLosses
 from bls_mm.scores import Score
+from bls_mm.unreduced import losses_of_samples
 from bls_mm.updates import BATCHES_AT_A_TIME, ScoreUpdates
 
 NOBODY = torch.empty(0, dtype=torch.uint8)

@@ -23,7 +23,8 @@ from torch.utils.data import Subset
 from toy import hook_of, make_runner, train
 
 from bls_mm import BLSHook, visualization
-from bls_mm.sample_ids import sample_ids
+from bls_mm.sample_ids import first_indices, index_of, sample_ids
+from bls_mm.sample_source import NoImagesError, as_rgb, find_source, load
 from bls_mm.visualization import BLSVisualizationHook, hardest
 from bls_mm.visualization_charts import (
     counts,
@@ -31,15 +32,7 @@ from bls_mm.visualization_charts import (
     is_logarithmic,
     score_edges,
 )
-from bls_mm.visualization_samples import (
-    NoImagesError,
-    SampleDrawer,
-    as_rgb,
-    find_source,
-    first_indices,
-    index_of,
-    load,
-)
+from bls_mm.visualization_samples import SampleDrawer
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / 'tools'))

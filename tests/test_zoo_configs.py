@@ -21,7 +21,8 @@ from mmengine.hooks import Hook
 from toy import hook_of
 
 from bls_mm import PRUNERS, BLSSampler
-from bls_mm.config import has_pruning, load_config
+from bls_mm.config import has_pruning
+from bls_mm.zoo import load_config
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'tools'))
 import prepare_scenes

@@ -9,14 +9,9 @@ import analyze_scores_stats as stats
 import numpy as np
 from analyze_scores_read import build_dataset
 
-from bls_mm.visualization_samples import (
-    NoImagesError,
-    SampleDrawer,
-    class_name,
-    find_source,
-    first_indices,
-    innermost,
-)
+from bls_mm.sample_ids import first_indices
+from bls_mm.sample_source import NoImagesError, find_source, innermost
+from bls_mm.visualization_samples import SampleDrawer, class_name
 
 COLUMNS = (
     'sample_id',

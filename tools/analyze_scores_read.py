@@ -13,7 +13,7 @@ from torch.utils.data import Subset
 
 from bls_mm import PRUNERS, Pruner, state
 from bls_mm.checkpoint import is_complete
-from bls_mm.planner import selection_generator
+from bls_mm.pruners import selection_generator
 from bls_mm.registry import build
 from bls_mm.sample_ids import sample_ids
 from bls_mm.schedule import annealing_start, share_to_drop

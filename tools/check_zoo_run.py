@@ -11,7 +11,8 @@ from mmengine.logging import MMLogger
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 import bls_mm
-from bls_mm.config import add_pruning, load_config
+from bls_mm.config import add_pruning
+from bls_mm.zoo import load_config
 
 VERDICTS = ('passed', 'refused', 'broken', 'FAILED')
 

@@ -3,12 +3,14 @@
     python tools/compare.py CONFIG --prune infobatch seta random \
         --seeds 0 1 2 --fewer-epochs
 
-A variant is `PRUNER`, or `PRUNER:SCORE` as in `infobatch:ema:batch`. Each run
-is a process of its own. Two runs are honest controls: `random` drops random
-samples, as many as the first variant that uses scores dropped with the same
-seed; `--fewer-epochs` trains on all the data, with the whole schedule
-compressed to as many visits as that variant made. Ends with a table on the
-terminal, `compare.json` and `compare.png`.
+A variant is `PRUNER`, or `PRUNER:SCORE` as in `infobatch:ema:batch:alpha=0.7`.
+The score `true` is the ceiling of all others: the true loss of every sample,
+taken anew at the start of each epoch, which costs a forward pass over the
+data. Each run is a process of its own. Two runs are honest controls: `random`
+drops random samples, as many as the first variant that uses scores dropped
+with the same seed; `--fewer-epochs` trains on all the data, with the whole
+schedule compressed to as many visits as that variant made. Ends with a table
+on the terminal, `compare.json` and `compare.png`.
 """
 
 import argparse
@@ -30,13 +32,14 @@ from compare_report import (
     plot,
     summarise,
 )
-from compare_run import write_json
+from compare_run import TRUE, write_json
 from mmengine.config import DictAction
 from rich.console import Console
 
 from bls_mm import RandomPrune
-from bls_mm.config import add_pruning, load_config
+from bls_mm.config import add_pruning
 from bls_mm.schedule import annealing_start
+from bls_mm.zoo import load_config
 
 # The log lines that tell how a run is getting on.
 PROGRESS = re.compile(r'\d\d/\d\d [\d:]{8} - .* - (Epoch\(|Iter\(|BLS)')
@@ -205,6 +208,7 @@ def run_all(args):
     cfg = load_config(args.config)
     for name in args.prune:  # fail now, not after the full run
         pruner, score = split_variant(name)
+        score = None if score == TRUE else score
         add_pruning(cfg, pruner, args.prune_ratio, score, args.target_saving)
     config_hash = hashlib.sha256(cfg.pretty_text.encode()).hexdigest()
     names = variants(args.prune, args.fewer_epochs)

@@ -13,14 +13,20 @@ import time
 from numbers import Real
 from pathlib import Path
 
+import torch
 import train
 from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from score_fidelity_truth import true_loss_dataset, true_losses
 from torch.utils.data import BatchSampler
 
 from bls_mm import BLSHook
-from bls_mm.config import has_pruning, load_config
+from bls_mm.config import has_pruning
 from bls_mm.loop import is_epoch_based
+from bls_mm.zoo import load_config
 
+# The score that is no rule, see `TrueScores`.
+TRUE = 'true'
 # What a config counts in epochs or iterations.
 SCHEDULE_FIELDS = {
     'param_scheduler': (
@@ -51,6 +57,8 @@ def run_config(settings, work_dir):
     args.prune_ratio = settings['prune_ratio']
     args.target_saving = settings.get('target_saving')
     args.score = settings['score']
+    if args.score == TRUE:
+        args.score = None
     if args.prune is None and has_pruning(load_config(args.config)):
         args.prune = 'none'  # a config that prunes by itself
     args.cfg_options = {
@@ -59,6 +67,8 @@ def run_config(settings, work_dir):
     }
     cfg = train.make_config(args)
     cfg.resume = False
+    if settings['score'] == TRUE:
+        cfg.custom_hooks = [*cfg.custom_hooks, dict(type='TrueScores')]
     if settings['schedule_share'] is not None:
         cfg = compress_schedule(cfg, settings['schedule_share'])
     return cfg
@@ -122,6 +132,24 @@ def unpruned_report(loop):
         prune_ratio=None,
         target_saving=None,
     )
+
+
+@HOOKS.register_module()
+class TrueScores(Hook):
+    """Score samples by their true losses, with the weights of the moment."""
+
+    priority = 'VERY_HIGH'  # before BLSHook selects
+
+    def before_train(self, runner):
+        if not is_epoch_based(runner.train_loop):
+            raise ValueError(f'The score `{TRUE}` needs a loop with epochs.')
+        self._hook = next(h for h in runner.hooks if isinstance(h, BLSHook))
+        self._dataset = true_loss_dataset(runner.cfg)
+
+    def before_train_epoch(self, runner):
+        if runner.epoch:  # the first is not pruned
+            truth = true_losses(runner.model, self._dataset)
+            self._hook.scores.copy_(torch.from_numpy(truth))
 
 
 class TrainClock(Hook):

@@ -18,7 +18,8 @@ from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
 from train import add_pruning_options
 
-from bls_mm.config import add_pruning, load_config, zoo_path
+from bls_mm.config import add_pruning
+from bls_mm.zoo import load_config, zoo_path
 
 WIDTH = 79
 OWN_TYPES = ('bls_mm.BLSHook', 'bls_mm.BLSSampler')
@@ -206,7 +207,7 @@ def base_expression(config, output):
     # takes only folders with plain names.
     if MODULE2PACKAGE.get(package) == package and re.match(r'\w+::\w+/', spec):
         return repr(spec)
-    finder = "__import__('bls_mm.config').config.zoo_path"
+    finder = "__import__('bls_mm.zoo').zoo.zoo_path"
     return f'str(\n    {finder}(\n        {spec!r}\n    )\n)'
 
 

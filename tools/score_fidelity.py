@@ -34,13 +34,9 @@ from score_fidelity_truth import (
 )
 
 from bls_mm import BLSHook, Score
-from bls_mm.config import (
-    add_pruning,
-    find_type,
-    load_config,
-    split_score,
-)
+from bls_mm.config import add_pruning, parse_score
 from bls_mm.registry import SCORES
+from bls_mm.zoo import load_config
 
 OFFLINE = 'offline'
 MEASURES = ('spearman', 'recall10', 'mass10', 'mass30')
@@ -142,7 +138,8 @@ class Panel(Score):
         for spec in scores:
             if spec == OFFLINE:
                 continue
-            self.rules[spec] = build_rule(spec)
+            score, per_sample = parse_score(spec)
+            self.rules[spec] = SCORES.build(score), per_sample
         self.buffers = {}
 
     def update(self, scores, indices, loss):
@@ -159,23 +156,6 @@ class Panel(Score):
             # The mean is that of the batch, see SampleLosses.
             known = loss if per_sample else loss.mean()
             rule.update(self.buffers[spec], indices, known)
-
-
-def build_rule(spec):
-    """Build a score from ``NAME[:batch][:SETTING=VALUE...]``.
-
-    Returns:
-        tuple: The score, and whether it sees the losses of single samples.
-    """
-    plain = ':'.join(part for part in spec.split(':') if '=' not in part)
-    name, per_sample = split_score(plain)
-    settings = [part for part in spec.split(':') if '=' in part]
-    options = dict(setting.split('=', 1) for setting in settings)
-    for key, value in options.items():
-        if value.replace('.', '', 1).isdigit():
-            options[key] = float(value)
-    kind = find_type('score', name, SCORES)
-    return SCORES.build(dict(type=kind, **options)), per_sample
 
 
 class Watch(Hook):

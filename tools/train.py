@@ -22,8 +22,9 @@ from mmengine.runner import Runner
 
 from bls_mm import state
 from bls_mm.checkpoint import find_checkpoint
-from bls_mm.config import add_hook, add_pruning, has_pruning, load_config
+from bls_mm.config import add_hook, add_pruning, has_pruning
 from bls_mm.trusted import trust_mmengine_classes
+from bls_mm.zoo import load_config
 
 
 def parse_args(argv=None):
@@ -99,7 +100,10 @@ def add_pruning_options(parser):
         'place of `--prune-ratio`',
     )
     parser.add_argument(
-        '--score', help='what to score samples by, such as `ema`'
+        '--score',
+        metavar='NAME[:batch][:SETTING=VALUE]',
+        help='what to score samples by, such as `ema:batch:alpha=0.7`; '
+        '`batch` leaves the losses of single samples alone',
     )
 
 

@@ -1,8 +1,15 @@
 """Pruners: which samples the next pass visits. One rule a file."""
 
-from .base import Pruner, Selection
+from .base import Pruner, Selection, selection_generator
 from .infobatch import InfoBatch
 from .random import RandomPrune
 from .seta import SeTa
 
-__all__ = ['Pruner', 'Selection', 'InfoBatch', 'RandomPrune', 'SeTa']
+__all__ = [
+    'Pruner',
+    'Selection',
+    'InfoBatch',
+    'RandomPrune',
+    'SeTa',
+    'selection_generator',
+]

@@ -9,6 +9,9 @@ from torch import Tensor
 from bls_mm.checks import check_range
 
 _CHUNK = 2**20
+# Keeps the random numbers of a selection apart from those of the order, which
+# is drawn with the sum of seed and epoch. 32 bits: torch ignores higher ones.
+_SELECTION_STREAM = 0x9E3779B9
 
 
 class Selection(NamedTuple):
@@ -193,3 +196,18 @@ def lowest(scores: Tensor, count: int) -> Tensor:
     ties = (scores == limit).nonzero().squeeze(1)
     marked[ties[: count - int(marked.sum())]] = True
     return marked
+
+
+def selection_generator(
+    seed: int, number: int, device: torch.device
+) -> torch.Generator:
+    """The source of randomness of a selection.
+
+    Args:
+        seed (int): Seed of the sampler.
+        number (int): Number of the pass.
+        device (torch.device): Device of the scores.
+    """
+    generator = torch.Generator(device)
+    generator.manual_seed(seed + number + _SELECTION_STREAM)
+    return generator

@@ -1,5 +1,5 @@
 _base_ = str(
-    __import__('bls_mm.config').config.zoo_path(
+    __import__('bls_mm.zoo').zoo.zoo_path(
         'mmseg::fcn/fcn_r50-d8_4xb4-80k_ade20k-512x512.py'
     )
 )

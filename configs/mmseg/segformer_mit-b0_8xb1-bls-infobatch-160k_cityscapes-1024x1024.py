@@ -1,5 +1,5 @@
 _base_ = str(
-    __import__('bls_mm.config').config.zoo_path(
+    __import__('bls_mm.zoo').zoo.zoo_path(
         'mmseg::segformer/segformer_mit-b0_8xb1-160k_cityscapes-1024x1024.py'
     )
 )

@@ -1,5 +1,5 @@
 _base_ = str(
-    __import__('bls_mm.config').config.zoo_path(
+    __import__('bls_mm.zoo').zoo.zoo_path(
         'mmseg::segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py'
     )
 )

@@ -3,7 +3,7 @@
 
 # What `mmseg::` means, which MMEngine does not resolve in the onedl family.
 _base_ = str(
-    __import__('bls_mm.config').config.zoo_path(
+    __import__('bls_mm.zoo').zoo.zoo_path(
         'mmseg::upernet/upernet_r18_4xb4-80k_ade20k-512x512.py'
     )
 )

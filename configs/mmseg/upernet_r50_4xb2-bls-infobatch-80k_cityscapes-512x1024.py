@@ -1,5 +1,5 @@
 _base_ = str(
-    __import__('bls_mm.config').config.zoo_path(
+    __import__('bls_mm.zoo').zoo.zoo_path(
         'mmseg::upernet/upernet_r50_4xb2-80k_cityscapes-512x1024.py'
     )
 )
