@@ -15,6 +15,8 @@ sys.path.insert(0, str(TESTS.parent / 'tools'))
 import compare  # noqa: E402
 import compare_report  # noqa: E402
 import compare_run  # noqa: E402
+import compare_schedule  # noqa: E402
+import compare_variants  # noqa: E402
 
 TOY = """
 custom_imports = dict(imports=['toy'], allow_failed_imports=False)
@@ -55,7 +57,7 @@ default_scope = 'mmengine'
     ],
 )
 def test_variants_run_after_what_they_are_matched_to(prune, fewer, expected):
-    assert compare.variants(prune, fewer) == expected
+    assert compare_variants.variants(prune, fewer) == expected
 
 
 @pytest.mark.parametrize(
@@ -73,14 +75,16 @@ def test_variants_run_after_what_they_are_matched_to(prune, fewer, expected):
     ],
 )
 def test_matched_ratio_saves_as_much(kept, delta, expected):
-    assert compare.matched_ratio(kept, delta) == pytest.approx(expected)
+    assert compare_variants.matched_ratio(kept, delta) == pytest.approx(
+        expected
+    )
 
 
 def test_matched_ratio_is_the_formula():
     kept = [1.0, 0.8, 0.7, 0.75, 0.8, 0.72, 0.9, 1.0]
     epochs, saved = len(kept), 1 - sum(kept) / len(kept)
     expected = saved * epochs / (int(0.875 * epochs) - 1)
-    assert compare.matched_ratio(kept) == pytest.approx(expected)
+    assert compare_variants.matched_ratio(kept) == pytest.approx(expected)
 
 
 ARGS = SimpleNamespace(
@@ -102,7 +106,9 @@ REFERENCE = dict(saved=0.25, kept=[1, 0.5, 0.5, 0.5, 0.5, 1, 1, 1])
     ],
 )
 def test_run_settings(variant, reference, prune, ratio, share):
-    settings = compare.run_settings(variant, 1, ARGS, 'hash', reference)
+    settings = compare_variants.run_settings(
+        variant, 1, ARGS, 'hash', reference
+    )
     assert settings['prune'] == prune
     assert settings['prune_ratio'] == pytest.approx(ratio)
     assert settings['schedule_share'] == share
@@ -114,7 +120,9 @@ def test_random_pruning_takes_the_target_where_there_is_one():
     args = SimpleNamespace(
         **{**vars(ARGS), 'prune_ratio': None, 'target_saving': 0.3}
     )
-    settings = compare.run_settings('random', 1, args, 'hash', REFERENCE)
+    settings = compare_variants.run_settings(
+        'random', 1, args, 'hash', REFERENCE
+    )
     assert settings['target_saving'] == 0.3
     assert settings['prune_ratio'] is None
 
@@ -151,7 +159,7 @@ def test_compress_schedule(length, share, before, after):
             param_scheduler=[dict(type='X', **before)],
         )
     )
-    short = compare_run.compress_schedule(cfg, share)
+    short = compare_schedule.compress_schedule(cfg, share)
     assert short.train_cfg.max_epochs == max(1, round(length * share))
     assert short.param_scheduler[0] == {'type': 'X', **before, **after}
     assert cfg.param_scheduler[0] == dict(type='X', **before)
@@ -164,7 +172,7 @@ def test_compress_schedule_of_an_iteration_based_run():
             param_scheduler=dict(type='PolyLR', begin=0, end=1000),
         )
     )
-    short = compare_run.compress_schedule(cfg, 0.805)
+    short = compare_schedule.compress_schedule(cfg, 0.805)
     assert short.train_cfg.max_iters == 805
     assert short.param_scheduler.end == 805
 
@@ -180,7 +188,7 @@ def test_compress_schedule_moves_the_switches_of_hooks():
             + [dict(type='PipelineSwitchHook', switch_epoch=280)],
         )
     )
-    short = compare_run.compress_schedule(cfg, 0.5)
+    short = compare_schedule.compress_schedule(cfg, 0.5)
     assert short.param_scheduler.generator[0].milestones == [50, 100]
     assert short.custom_hooks[0] == dict(type='EMAHook', momentum=0.1)
     assert short.custom_hooks[1].switch_epoch == 140

@@ -5,7 +5,6 @@
 The settings are what `compare.py` wrote; `result.json` appears beside them.
 """
 
-import copy
 import json
 import math
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import torch
 import train
+from compare_schedule import compress_schedule
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from score_fidelity_truth import true_loss_dataset, true_losses
@@ -27,17 +27,6 @@ from bls_mm.zoo import load_config
 
 # The score that is no rule, see `TrueScores`.
 TRUE = 'true'
-# What a config counts in epochs or iterations.
-SCHEDULE_FIELDS = {
-    'param_scheduler': (
-        'begin', 'end', 'milestones', 'T_max', 'total_steps', 'step_size',
-        'periods',
-    ),
-    'custom_hooks': (
-        'begin_epoch', 'begin_iter', 'switch_epoch', 'num_last_epochs',
-        'action_epoch', 'warmup_epochs',
-    ),
-}  # fmt: skip
 
 
 def main():
@@ -198,62 +187,6 @@ class TrainClock(Hook):
             self.seconds += time.perf_counter() - wall
             self.cpu_seconds += time.process_time() - cpu
             self._since = None
-
-
-def compress_schedule(cfg, share):
-    """Shorten a run together with all that happens in its course.
-
-    Args:
-        cfg (Config): The config. It is not changed.
-        share (float): Share of the run to keep, in (0, 1].
-
-    Returns:
-        Config: A new config, of a whole number of epochs or iterations.
-    """
-    cfg = copy.deepcopy(cfg)
-    unit = 'max_epochs' if 'max_epochs' in cfg.train_cfg else 'max_iters'
-    length = cfg.train_cfg[unit]
-    cfg.train_cfg[unit] = max(1, round(length * share))
-    factor = cfg.train_cfg[unit] / length
-    for part, fields in SCHEDULE_FIELDS.items():
-        if cfg.get(part):
-            cfg[part] = compress_fields(cfg[part], fields, factor)
-    return cfg
-
-
-def compress_fields(node, fields, factor):
-    """Scale the fields of these names, however deep they are nested."""
-    if isinstance(node, (list, tuple)):
-        return [compress_fields(item, fields, factor) for item in node]
-    if not isinstance(node, dict):
-        return node
-    scaled = copy.copy(node)
-    for key, value in node.items():
-        if key in fields:
-            scaled[key] = scale(value, factor)
-        else:
-            scaled[key] = compress_fields(value, fields, factor)
-    if 'end' in fields and node.get('end') is not None:
-        keep_span(scaled, node)
-    return scaled
-
-
-def keep_span(scaled, scheduler):
-    """Repair what rounding did to a scheduler that begins and ends."""
-    begin = scaled.get('begin', 0)
-    scaled['end'] = max(scaled['end'], begin + 1)
-    if scheduler.get('T_max') == scheduler['end'] - scheduler.get('begin', 0):
-        scaled['T_max'] = scaled['end'] - begin  # ends at its minimum
-
-
-def scale(value, factor):
-    """Scale one time or a list of them to whole numbers.
-
-    What is not 0 stays at least 1: no period is empty.
-    """
-    if isinstance(value, (list, tuple)):
-        return [scale(item, factor) for item in value]
-    return value and max(1, round(value * factor))
 
 
 def write_json(file, content):

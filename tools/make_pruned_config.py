@@ -14,6 +14,7 @@ import os
 import re
 from pathlib import Path
 
+from make_pruned_config_code import Code, assignment
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
 from train import add_pruning_options
@@ -21,14 +22,7 @@ from train import add_pruning_options
 from bls_mm.config import add_pruning
 from bls_mm.zoo import load_config, zoo_path
 
-WIDTH = 79
 OWN_TYPES = ('bls_mm.BLSHook', 'bls_mm.BLSSampler')
-
-
-class Code(str):
-    """A Python expression, which stands for itself in a rendered value."""
-
-    __repr__ = str.__str__
 
 
 def parse_args(argv=None):
@@ -235,51 +229,6 @@ def import_path(path, output):
 
 def _folder(output):
     return Path(output).resolve().parent
-
-
-# Rendering
-
-
-def assignment(name, value):
-    return f'{name} = {render(value, len(name) + 3)}'
-
-
-def render(value, used=0, indent=0):
-    """Code of a value, on several lines where one is too short.
-
-    Args:
-        value (object): The value.
-        used (int): Characters before it on its line, and after it.
-            Defaults to 0.
-        indent (int): Indentation of that line. Defaults to 0.
-    """
-    line = one_line(value)
-    if used + len(line) <= WIDTH or not isinstance(value, (dict, list)):
-        return line
-    start, items, end = parts_of(value)
-    inner = indent + 4
-    lines = ''.join(
-        f'{" " * inner}{key}{render(item, inner + len(key) + 1, inner)},\n'
-        for key, item in items
-    )
-    return f'{start}\n{lines}{" " * indent}{end}'
-
-
-def one_line(value):
-    if not isinstance(value, (dict, list)):
-        return repr(value)
-    start, items, end = parts_of(value)
-    inside = ', '.join(f'{key}{one_line(item)}' for key, item in items)
-    return f'{start}{inside}{end}'
-
-
-def parts_of(value):
-    """Opening, items with what stands before them, and end of a value."""
-    if isinstance(value, list):
-        return '[', [('', item) for item in value], ']'
-    if all(isinstance(k, str) and k.isidentifier() for k in value):
-        return 'dict(', [(f'{k}=', v) for k, v in value.items()], ')'
-    return '{', [(f'{k!r}: ', v) for k, v in value.items()], '}'
 
 
 def main(argv=None):
