@@ -11,7 +11,8 @@ as in `ema:batch:alpha=0.7:init=first`. Every few passes
 the true loss of each training sample is taken with the weights of the moment,
 one sample at a time, without augmentation, and compared with the scores.
 `offline` is no score, but what can be had from batch losses at all: all of
-the batches so far, solved together. Ends with a table, `fidelity.json` and
+the batches so far, solved together. `kaczmarz`, `kalman` and `visit` are rules
+that were tried and not kept. Ends with a table, `fidelity.json` and
 `fidelity.png`.
 """
 
@@ -19,6 +20,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+import score_fidelity_rules  # noqa: F401  registers them
 import torch
 import train
 from compare_run import write_json
