@@ -120,16 +120,18 @@ def _optimal_bounds(sums: _Sums, num_groups: int) -> Tensor:
     """The best bounds ``[0, ..., N]`` among the edges."""
     edges = sums.edges
     num_groups = min(num_groups, len(edges) - 1)
-    count = (edges[None, :] - edges[:, None]).clamp(min=1)
+    # In place: new memory for as many numbers takes longer than the numbers.
+    count = (edges[None, :] - edges[:, None]).clamp_(min=1)
     total = sums.sums[None, :] - sums.sums[:, None]
-    square = sums.squares[None, :] - sums.squares[:, None]
-    cost = square - total.square() / count
-    backward = torch.ones_like(cost, dtype=torch.bool).tril()
-    cost = cost.masked_fill(backward, float('inf'))
-    best = cost[0]
+    cost = sums.squares[None, :] - sums.squares[:, None]
+    cost.sub_(total.square_().div_(count))
+    backward = torch.ones_like(cost, dtype=torch.bool).tril_()
+    cost.masked_fill_(backward, float('inf'))
+    best, through = cost[0], total
     choices = []
     for _ in range(num_groups - 1):
-        best, choice = (best[:, None] + cost).min(0)
+        torch.add(best[:, None], cost, out=through)
+        best, choice = through.min(0)
         choices.append(choice)
     picked = [torch.tensor(len(edges) - 1)]
     for choice in reversed(choices):
