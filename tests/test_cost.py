@@ -19,8 +19,8 @@ from bls_mm.updates import BATCHES_AT_A_TIME, ScoreUpdates
 
 # Operations that the hook dispatches in an iteration of a pruned pass, views
 # included, on the average, since most of its work is done for many batches at
-# once. Autograd adds the gradient of the product.
-MOST_OPERATIONS = 5
+# once.
+MOST_OPERATIONS = 4
 # Ways to read a tensor on the host, which waits for the device.
 READS = (
     'item', 'tolist', 'cpu', 'numpy', 'nonzero', '__bool__', '__float__',
