@@ -279,6 +279,7 @@ def render(results, metric=None):
 def test_table_shows_mean_and_spread():
     text = render(RESULTS)
     assert '98.50 ± 0.71' in text
+    assert '-1.25 ± 0.35' in text  # 1 and 1.5 below the full run of the seed
     assert '750 ± 71' in text
     assert '25.0 ± 7.1' in text
     assert '20.0 ± 14.1' in text

@@ -29,12 +29,12 @@ from compare_report import (
     make_table,
     metric_of,
     plot,
+    print_table,
     summarise,
 )
 from compare_run import TRUE, write_json
 from compare_variants import run_settings, split_variant, variants
 from mmengine.config import DictAction
-from rich.console import Console
 
 from bls_mm.config import add_pruning
 from bls_mm.zoo import load_config
@@ -213,9 +213,7 @@ def report(results, args):
     content = dict(config=args.config, metric=metric, table=rows, runs=results)
     write_json(folder / 'compare.json', content)
     plot(results, rows, metric, folder / 'compare.png')
-    # Where the output goes to a file, rich would cut it at 80 columns.
-    width = None if sys.stdout.isatty() else 140
-    Console(width=width).print(make_table(rows, metric))
+    print_table(make_table(rows, metric))
     print(f'The same in {folder}/compare.json, a plot in {folder}/compare.png')
 
 

@@ -1,7 +1,9 @@
 """Summarise the runs of `tools/compare.py` as a table and a plot."""
 
 import statistics
+import sys
 
+from rich.console import Console
 from rich.table import Table
 
 FULL = 'full'  # the variant that is saved against
@@ -59,6 +61,7 @@ def summarise(results, metric=None):
                 setting=setting(runs),
                 seeds=len(runs),
                 metric=spread([metric_of(r, metric)[1] for r in runs]),
+                to_full=spread([gained(pair, metric) for pair in pairs]),
                 visited=spread([r['visited'] for r in runs]),
                 saved=spread([saved(pair, 'visited') for pair in pairs]),
                 train_seconds=spread([r['train_seconds'] for r in runs]),
@@ -68,6 +71,12 @@ def summarise(results, metric=None):
             )
         )
     return rows
+
+
+def gained(pair, metric):
+    """By how much a run is better than the full one with the same seed."""
+    result, full = (metric_of(run, metric)[1] for run in pair)
+    return result - full
 
 
 def saved(pair, key):
@@ -96,7 +105,9 @@ def spread(values):
 def show(value, form):
     """Write a mean, and the deviation if there is one that is not 0."""
     text = form.format(value['mean'])
-    return f'{text} ± {form.format(value["std"])}' if value['std'] else text
+    if not value['std']:
+        return text
+    return f'{text} ± {form.replace("+", "").format(value["std"])}'
 
 
 def make_table(rows, metric):
@@ -117,6 +128,7 @@ def make_table(rows, metric):
     digits = 2 if abs(rows[0]['metric']['mean']) > 1.5 else 4
     columns = {
         'metric': (metric, f'{{:.{digits}f}}'),
+        'to_full': ('to full', f'{{:+.{digits}f}}'),
         'visited': ('samples visited', '{:,.0f}'),
         'saved': ('saved %', '{:.1f}'),
         'train_seconds': ('train time s', '{:.1f}'),
@@ -128,6 +140,11 @@ def make_table(rows, metric):
         cells = [show(row[key], form) for key, (_, form) in columns.items()]
         table.add_row(row['variant'], row['setting'], *cells)
     return table
+
+
+def print_table(table):
+    """Print a table; not at 80 columns where the output goes to a file."""
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 
 def plot(results, rows, metric, file):

@@ -23,10 +23,10 @@ import numpy as np
 import score_fidelity_rules  # noqa: F401  registers them
 import torch
 import train
+from compare_report import print_table
 from compare_run import write_json
 from mmengine.config import DictAction
 from mmengine.hooks import Hook
-from rich.console import Console
 from rich.table import Table
 from score_fidelity_truth import (
     fidelity,
@@ -86,7 +86,7 @@ def main():
         for result in run(args, size, seed)
     ]
     write_json(args.work_dir / 'fidelity.json', results)
-    Console().print(make_table(results))
+    print_table(make_table(results))
     plot(results, args.work_dir / 'fidelity.png')
 
 
