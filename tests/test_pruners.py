@@ -8,12 +8,28 @@ import pytest
 import torch
 
 from bls_mm import InfoBatch, RandomPrune, Selection, SeTa
-from bls_mm.pruners.infobatch import select_infobatch
+from bls_mm.pruners.infobatch import (
+    easy_limit,
+    select_infobatch,
+    select_infobatch_share,
+)
 from bls_mm.pruners.kmeans import kmeans_cuts
 from bls_mm.pruners.seta import in_window, window
 
+
+def with_share(cls, share, **settings):
+    """A pruner that has been told by training what to drop."""
+    pruner = cls(target_saving=0.4, **settings)
+    pruner.share = share
+    return pruner
+
+
 PRUNERS = {
     'InfoBatch': InfoBatch,
+    'InfoBatch, share 0.4': lambda: with_share(InfoBatch, 0.4),
+    'InfoBatch, share 0.9': lambda: with_share(InfoBatch, 0.9),
+    'SeTa, share 0.4': lambda: with_share(SeTa, 0.4),
+    'RandomPrune, share 0.4': lambda: with_share(RandomPrune, 0.4),
     'InfoBatch, ratio 0': lambda: InfoBatch(prune_ratio=0),
     'InfoBatch, ratio 0.99': lambda: InfoBatch(prune_ratio=0.99),
     'SeTa': SeTa,
@@ -253,6 +269,79 @@ def test_infobatch_equals_reference(size, ratio):
         )
         dropped = int(easy.sum()) - len(kept)
         assert abs(dropped - ratio * int(easy.sum())) < 1
+
+
+def added_variance(scores, count, share):
+    """What dropping a share, all of the lowest ``count``, adds; inf if not."""
+    scores = [Fraction(score) for score in scores.sort().values.tolist()]
+    left = count - Fraction(share) * len(scores)
+    squares = sum(score**2 for score in scores[:count])
+    return squares / left if left > 0 else float('inf')
+
+
+@pytest.mark.parametrize('share', [0.1, 0.4, 0.85])
+@pytest.mark.parametrize('name', ['skewed', 'tied', 'normal', 'equal'])
+@pytest.mark.parametrize('size', [1, 2, 5, 60])
+def test_easy_limit_adds_the_least_variance(size, name, share):
+    scores = SCORES[name](size).abs()
+    limit = easy_limit(scores, share)
+    count = int((scores <= limit).sum())
+    ours = added_variance(scores, count, share)
+    below_mean = int((scores.double() < scores.double().mean()).sum())
+    assert count >= below_mean
+    least = min(
+        added_variance(scores, count, share)
+        for count in range(max(1, below_mean), size + 1)
+    )
+    assert float(ours) == pytest.approx(float(least))
+
+
+def test_easy_limit_of_negative_scores_is_relative_to_the_lowest():
+    scores = SCORES['skewed'](50) - 10
+    above = scores - scores.min()
+    found = scores <= easy_limit(scores, 0.4)
+    assert torch.equal(found, above <= easy_limit(above, 0.4))
+
+
+@pytest.mark.parametrize('name', ['skewed', 'normal'])
+def test_easy_limit_of_many_scores_is_that_of_some(name):
+    scores = SCORES[name](400_000).abs()
+    found, wanted = (
+        (scores <= easy_limit(part, 0.4)).double().mean().item()
+        for part in (scores, scores[:60_000])
+    )
+    assert found == pytest.approx(wanted, abs=0.02)
+
+
+@pytest.mark.parametrize('share', [0.2, 0.4, 0.8])
+def test_infobatch_drops_a_share_of_equal_scores_at_random(share):
+    for size in (100, 200_000):
+        selection = select_infobatch_share(torch.ones(size), share, seeded())
+        assert abs(len(selection.indices) - (1 - share) * size) < 1
+        assert (selection.weights == 1 / (1 - share)).all()
+
+
+def test_infobatch_drops_a_share_of_what_weighs_nothing():
+    scores = (torch.arange(100) >= 60).float() + 1e-4
+    weights = as_weights(select_infobatch_share(scores, 0.4, seeded()), 100)
+    assert (weights[60:] == 1).all()
+    assert sorted(weights[:60].unique().tolist()) == [0, pytest.approx(3)]
+
+
+@pytest.mark.parametrize('share', [0.3, 0.6])
+@pytest.mark.parametrize('name', ['skewed', 'normal', 'tied'])
+def test_infobatch_of_a_share_is_unbiased(name, share):
+    scores, values = SCORES[name](30).abs(), rand(30, seed=1) + 0.5
+    generator = seeded()
+    sums = torch.stack(
+        [
+            as_weights(select_infobatch_share(scores, share, generator), 30)
+            @ values
+            for _ in range(2000)
+        ]
+    ).double()
+    error = sums.std() / len(sums) ** 0.5
+    assert abs(sums.mean() - values.sum()) < 4 * error + 1e-4
 
 
 @pytest.mark.parametrize('ratio', [0.3, 0.5, 0.9])

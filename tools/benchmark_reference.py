@@ -114,18 +114,22 @@ def reference_merge(scores, seen):
     seen[:] = 0
 
 
-def reference_infobatch_target(scores, rng, share=0.5, max_ratio=0.75):
-    """Drop a share of all samples, all of them easy, at most 75 % of those.
+def reference_infobatch_target(scores, rng, share=0.5):
+    """Drop a share of all samples, all of them easy.
 
-    Easy are those below the mean or, if these are too few, the lowest.
+    Easy are the lowest, all below the mean at least, as many as make the
+    variance of the sum least.
 
     Returns:
         tuple[ndarray, ndarray]: Indices in no order, and their weights.
     """
     size = len(scores)
-    count = (scores < scores.mean(dtype=np.float64)).sum()
-    count = max(count, math.ceil(share / max_ratio * size))
     order = scores.argsort()
+    squares = np.cumsum(scores[order].astype(np.float64) ** 2)
+    below = (scores < scores.mean(dtype=np.float64)).sum()
+    counts = np.arange(max(math.floor(share * size) + 1, below), size + 1)
+    added = squares[counts - 1] / (counts - share * size)
+    count = counts[added.argmin()]
     kept = rng.choice(order[:count], count - round(share * size), False)
     weights = np.ones(size - count + len(kept), dtype=np.float32)
     weights[size - count :] = count / len(kept)

@@ -7,7 +7,12 @@ from torch import Tensor
 
 from bls_mm.registry import PRUNERS
 
-from .base import Pruner, Selection, lowest, random_subset, select_mask
+from .base import Pruner, Selection, random_subset, select_mask
+
+# Of a target: scores that decide what is easy, and the most of the easy
+# samples to drop, for weights of 20 at most.
+_LOOKED_AT = 2**16
+_MAX_RATIO = 0.95
 
 
 @PRUNERS.register_module()
@@ -59,36 +64,70 @@ def select_infobatch(
 
 
 def select_infobatch_share(
-    scores: Tensor,
-    share: float,
-    generator: torch.Generator,
-    max_ratio: float = 0.75,
+    scores: Tensor, share: float, generator: torch.Generator
 ) -> Selection:
     """Drop a given share of all samples by the InfoBatch rule.
 
-    The ratio is the one that drops as many of the samples below the mean. If
-    that is more than ``max_ratio``, and weights more than
-    ``1 / (1 - max_ratio)``, the samples with the lowest scores are the easy
-    ones, as many as are needed. Where there are too few samples for that the
-    ratio rises above ``max_ratio``.
+    Easy are the samples up to :func:`easy_limit`; all that is dropped are easy
+    ones at random, and those of them that are kept make up for it.
 
     Args:
         scores (Tensor): Shape (N,).
         share (float): Share of all samples to drop, in [0, 1).
         generator (torch.Generator): Source of randomness.
-        max_ratio (float): The most of the easy samples to drop.
-            Defaults to 0.75.
 
     Returns:
         Selection: The kept samples and their weights.
     """
-    total = len(scores)
-    easy = _below_mean(scores)
-    if share * total > max_ratio * int(easy.sum()):
-        count = min(total, math.ceil(share / max_ratio * total))
-        easy = lowest(scores, count)
-    ratio = share * total / max(1, int(easy.sum()))
+    easy = scores <= easy_limit(scores, share)
+    ratio = share * len(scores) / int(easy.sum())
+    if ratio > _MAX_RATIO:  # of a few scores, or of a sample that misleads
+        easy = torch.ones_like(easy)
+        ratio = share
     return _thin_out(easy, ratio, generator)
+
+
+def easy_limit(scores: Tensor, share: float) -> float:
+    r"""The highest score of an easy sample, for gradients of least variance.
+
+    If ``D`` samples are to be dropped, of ``m`` easy ones, each easy sample is
+    dropped with probability :math:`D / m` and kept with the weight
+    :math:`m / (m - D)`. With scores in the place of the norms of gradients,
+    that adds to the variance of their sum
+
+    .. math:: \frac{D}{m - D} \sum_{i \text{ easy}} s_i^2
+
+    which is least for one ``m``, the ``m`` samples with the lowest scores
+    being the easy ones: all of them, which is random pruning, where all scores
+    are alike. Those below the mean are easy in any case, as without a share:
+    fewer would have less variance where few samples hold most of the loss, but
+    with a large weight each, of which a batch only sees the mean.
+
+    Args:
+        scores (Tensor): Shape (N,), N at least 1. Scores below 0 are taken
+            relative to the lowest.
+        share (float): Share of all samples to drop, ``D / N``, in [0, 1).
+
+    Returns:
+        float: One of the scores. Of more than 65,536 every k-th is looked at,
+        which is enough to tell where to cut.
+
+    References:
+        Ours. That the norm of the gradient is the best measure for drawing
+        samples: Zhao and Zhang, Stochastic Optimization with Importance
+        Sampling, ICML 2015.
+    """
+    stride = -(-len(scores) // _LOOKED_AT)
+    ordered = scores[::stride].cpu().double().sort().values
+    squares = (ordered - ordered[0].clamp(max=0)).square().cumsum(0)
+    below_mean = int((ordered < ordered.mean()).sum())
+    # At least one is left of these.
+    first = max(math.floor(share * len(ordered)), below_mean - 1)
+    left = torch.arange(first + 1, len(ordered) + 1) - share * len(ordered)
+    added = squares[first:] / left
+    # Of equal ones the last: fewer of more easy samples have to be dropped.
+    best = int((added == added.min()).nonzero().max())
+    return float(ordered[first + best])
 
 
 def _below_mean(scores: Tensor) -> Tensor:
@@ -104,6 +143,7 @@ def _thin_out(
     """Drop a share of the easy samples, bool, shape (N,); weigh the rest."""
     count = int(easy.sum())
     dropped = _round_at_random(prune_ratio * count, generator)
+    dropped = min(dropped, len(easy) - 1)  # a pass visits something
     chosen = random_subset(count, dropped, generator, easy.device)
     kept = torch.ones_like(easy).masked_scatter_(easy, ~chosen)
     indices, weights = select_mask(kept)
