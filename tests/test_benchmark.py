@@ -1,6 +1,7 @@
 """`tools/benchmark.py`: its references, and the command on tiny sizes."""
 
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -206,7 +207,9 @@ def test_command_prints_tables_and_writes_json(
         ''.join(f'<!-- {n} -->\nold\n<!-- end of {n} -->\n' for n in names)
     )
     command += ['--json', str(file), '--markdown', str(page)]
+    cores = os.sched_getaffinity(0)
     benchmark.main(command)
+    assert os.sched_getaffinity(0) == cores  # later tests have workers
     content = json.loads(file.read_text())['sections']
     sections = {name: of['rows'] for name, of in content.items()}
     assert {name: set(rows[0]) for name, rows in sections.items()} == KEYS

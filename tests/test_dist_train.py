@@ -4,13 +4,16 @@ import json
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'tools'))
+import train
 from check_resume_killed import load
 from check_resume_processes import environment
 from check_resume_run import SIZE, make_config
@@ -70,6 +73,32 @@ def test_dist_train_starts_ranks_and_passes_arguments_on(tmp_path, config):
         timeout=200,
     )
     assert_two_ranks_trained(tmp_path)
+
+
+def test_model_does_not_outlive_the_process_group(
+    tmp_path, config, monkeypatch
+):
+    """Threads of a group that a model holds may abort the exit."""
+    runners, alive = [], []
+
+    def build_runner(cfg, build=train.build_runner):
+        runner = build(cfg)
+        runners.extend([weakref.ref(runner), weakref.ref(runner.model)])
+        return runner
+
+    group = SimpleNamespace(
+        is_initialized=lambda: True,
+        destroy_process_group=lambda: alive.extend(r() for r in runners),
+    )
+    monkeypatch.setattr(train, 'build_runner', build_runner)
+    monkeypatch.setattr(train, 'dist', group)
+    cfg = Config.fromfile(config)
+    cfg.custom_hooks = []  # a journal would complain that nobody closes it
+    cfg.dump(config)
+    command = ['train.py', str(config), *options(tmp_path)]
+    monkeypatch.setattr(sys, 'argv', command)
+    train.main()
+    assert alive == [None, None]
 
 
 @pytest.mark.gpu

@@ -35,7 +35,7 @@ CASES = {
 def test_run_that_is_killed_is_the_run_that_was_not(tmp_path, name):
     *case, moments = CASES[name]
     result = check_case(*case, len(moments), 0, tmp_path, moments)
-    assert not result.problems
+    assert not result.problems, '\n'.join(result.problems)
     assert result.kills >= len(moments)
     assert result.compared > 50
 
@@ -51,7 +51,7 @@ def test_check_resume_sees_a_difference(change):
 def test_check_resume_reports_what_differs():
     results = {
         ('epoch', 'SeTa', 1): Result(compared=7),
-        ('iter', 'SeTa', 2): Result(problems=['seed 0: broken']),
+        ('iter', 'SeTa', 2): Result(problems=['seed 0: broken\nwith its log']),
     }
     good, bad = make_table(results).splitlines()[2:]
     assert good.endswith('| 7 | same |')

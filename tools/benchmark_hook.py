@@ -5,6 +5,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -134,18 +135,30 @@ class LaunchCounter(Hook):
         }
 
 
+@contextmanager
+def on_one_core():
+    """One core and one thread.
+
+    Two runs would fight for cores, and find other caches after each turn.
+    """
+    cores, threads = os.sched_getaffinity(0), torch.get_num_threads()
+    os.sched_setaffinity(0, [max(cores)])
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+        torch.set_num_threads(threads)
+
+
 def measure_hook(task):
     """What BLSHook and BLSSampler add to an iteration of MMEngine.
 
     Two runs, with them and without, take turns every ``BLOCK`` iterations.
     """
-    if task['device'] == 'cpu':
-        # One core and one thread, as two runs would fight for them and find
-        # other caches after each turn.
-        os.sched_setaffinity(0, [max(os.sched_getaffinity(0))])
-        torch.set_num_threads(1)
     blocks = []
-    with tempfile.TemporaryDirectory() as folder:
+    cores = on_one_core() if task['device'] == 'cpu' else nullcontext()
+    with tempfile.TemporaryDirectory() as folder, cores:
         for _ in range(task['repeats']):
             blocks += train_in_turns(task, folder)
         counts = {}

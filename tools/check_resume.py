@@ -44,6 +44,9 @@ class Result:
     def kills(self):
         return sum(self.moments.values())
 
+    def first_lines(self):
+        return [problem.partition('\n')[0] for problem in self.problems]
+
 
 def check_case(loop, pruner, ranks, kills, seed, folder, moments=None):
     """Kill runs with different seeds until there were enough kills.
@@ -75,7 +78,7 @@ def make_table(results):
         rows.append(
             [loop, pruner, ranks, result.seeds, result.kills, *moments]
             + [result.cut, result.compared]
-            + ['; '.join(result.problems) or 'same']
+            + ['; '.join(result.first_lines()) or 'same']
         )
     rows.insert(1, ['---'] * len(rows[0]))
     return '\n'.join(f'| {" | ".join(map(str, row))} |' for row in rows)

@@ -29,6 +29,13 @@ class DifferenceError(Exception):
     """Something that a run should not have done."""
 
 
+def ended(how, place):
+    """How a training ended, with the last lines that it printed."""
+    log = place / 'output.log'
+    lines = log.read_text(errors='replace').splitlines()[-30:]
+    return '\n'.join([f'{how}, see {log}', *lines])
+
+
 class Run:
     """A training in two work folders: one undisturbed, one with kills."""
 
@@ -96,13 +103,9 @@ class Run:
             status = process.wait(TIMEOUT)
         except subprocess.TimeoutExpired:
             kill_all([process.pid, *descendants(process.pid)])
-            raise DifferenceError(
-                f'does not end, see {place}/output.log'
-            ) from None
+            raise DifferenceError(ended('does not end', place)) from None
         if status:
-            raise DifferenceError(
-                f'exit status {status}, see {place}/output.log'
-            )
+            raise DifferenceError(ended(f'exit status {status}', place))
 
     def kill_once(self, moment):
         """Start a training and kill it; which moment was hit, None if none."""
@@ -143,14 +146,14 @@ class Run:
         ):
             if process.poll() is not None:
                 if process.returncode:
+                    status = process.returncode
                     raise DifferenceError(
-                        f'exit status {process.returncode}, see '
-                        f'{self.killed}/output.log'
+                        ended(f'exit status {status}', self.killed)
                     )
                 return False
             if time.monotonic() > deadline:
                 kill_all([process.pid, *descendants(process.pid)])
-                raise DifferenceError(f'hangs, see {self.killed}/output.log')
+                raise DifferenceError(ended('hangs', self.killed))
             time.sleep(0.0003)
         time.sleep(self.chance.uniform(0, PAUSE))
         return True

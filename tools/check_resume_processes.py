@@ -1,22 +1,36 @@
 """Processes of a training: their environment, their children, their end."""
 
 import os
+import random
 import signal
 import socket
 import sys
 from pathlib import Path
 
 
+def free_port():
+    """A port that the system gives to nobody who has not asked for it.
+
+    One that it has just given would do as well, were it not given to the next
+    connection of any other process before the training binds it.
+    """
+    for port in random.SystemRandom().sample(range(20_000, 30_000), 100):
+        with socket.socket() as free:
+            try:
+                free.bind(('127.0.0.1', port))
+            except OSError:
+                continue
+            return port
+    raise OSError('no free port between 20000 and 30000')
+
+
 def environment():
     """For processes on the CPU that find this Python."""
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
     path = [str(Path(sys.executable).parent), os.environ['PATH']]
     return dict(
         os.environ,
         PATH=os.pathsep.join(path),
-        PORT=str(port),
+        PORT=str(free_port()),
         CUDA_VISIBLE_DEVICES='',
         OMP_NUM_THREADS='1',
     )

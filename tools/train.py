@@ -9,6 +9,7 @@ path:
 """
 
 import argparse
+import gc
 import os
 from pathlib import Path
 
@@ -201,6 +202,8 @@ def main():
     build_runner(cfg).train()
     if dist.is_initialized():
         # Which MMEngine does not: threads that still run may abort the exit.
+        # They end with the group, which the runner's model holds, too.
+        gc.collect()
         dist.destroy_process_group()
 
 
