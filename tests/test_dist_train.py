@@ -4,16 +4,13 @@ import json
 import os
 import subprocess
 import sys
-import weakref
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'tools'))
-import train
 from check_resume_killed import load
 from check_resume_processes import environment
 from check_resume_run import SIZE, make_config
@@ -75,30 +72,32 @@ def test_dist_train_starts_ranks_and_passes_arguments_on(tmp_path, config):
     assert_two_ranks_trained(tmp_path)
 
 
-def test_model_does_not_outlive_the_process_group(
-    tmp_path, config, monkeypatch
-):
-    """Threads of a group that a model holds may abort the exit."""
-    runners, alive = [], []
-
-    def build_runner(cfg, build=train.build_runner):
-        runner = build(cfg)
-        runners.extend([weakref.ref(runner), weakref.ref(runner.model)])
-        return runner
-
-    group = SimpleNamespace(
-        is_initialized=lambda: True,
-        destroy_process_group=lambda: alive.extend(r() for r in runners),
+def test_threads_of_the_process_group_end_with_the_training(tmp_path, config):
+    """One that still frees a tensor at the exit of Python aborts it."""
+    script = tmp_path / 'script.py'
+    script.write_text(
+        'import sys\n'
+        'from pathlib import Path\n'
+        f'sys.path.insert(0, {str(TOOLS)!r})\n'
+        'import train\n'
+        'train.main()\n'
+        "threads = Path('/proc/self/task').glob('*/comm')\n"
+        'print(*[thread.read_text() for thread in threads])\n'
     )
-    monkeypatch.setattr(train, 'build_runner', build_runner)
-    monkeypatch.setattr(train, 'dist', group)
-    cfg = Config.fromfile(config)
-    cfg.custom_hooks = []  # a journal would complain that nobody closes it
-    cfg.dump(config)
-    command = ['train.py', str(config), *options(tmp_path)]
-    monkeypatch.setattr(sys, 'argv', command)
-    train.main()
-    assert alive == [None, None]
+    env = environment()
+    env.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=env['PORT'])
+    env.update(RANK='0', LOCAL_RANK='0', WORLD_SIZE='1')
+    done = subprocess.run(
+        [sys.executable, script, config, '--launcher', 'pytorch']
+        + options(tmp_path),
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    assert 'python' in done.stdout
+    assert 'gloo' not in done.stdout
 
 
 @pytest.mark.gpu

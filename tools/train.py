@@ -202,7 +202,7 @@ def main():
     build_runner(cfg).train()
     if dist.is_initialized():
         # Which MMEngine does not: threads that still run may abort the exit.
-        # They end with the group, which the runner's model holds, too.
+        # They end with the last that holds the group, and the model does.
         gc.collect()
         dist.destroy_process_group()
 
