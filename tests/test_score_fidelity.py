@@ -158,12 +158,14 @@ def test_run_reports_every_score_every_few_passes(options, tmp_path):
     args.cfg_options = options
     rows = score_fidelity.run(args, batch_size=16, seed=1)
     assert [(row['score'], row['passes']) for row in rows] == [
-        (spec, 2) for spec in specs
+        (spec, 2) for spec in [*specs, 'true']
     ]
     found = {row['score']: row['spearman'] for row in rows}
+    assert found['true'] == pytest.approx(1)
+    assert rows[-1]['mass30'] == max(row['mass30'] for row in rows)
     assert found['mart'] > found['offline']
     assert found['ema'] > found['ema:batch:init=first']
     table = score_fidelity.make_table(rows)
-    assert table.row_count == len(specs)
+    assert table.row_count == len(rows)
     score_fidelity.plot(rows, tmp_path / 'fidelity.png')
     assert (tmp_path / 'fidelity.png').stat().st_size > 10_000

@@ -7,13 +7,13 @@ Trains CONFIG once a batch size and seed, on all the data unless `--prune`
 says otherwise, with all scores side by side: they see the same batches and
 change nothing. `NAME:batch` is a score of batch losses, `NAME` the same one of
 the losses of single samples, where the model computes them; settings follow,
-as in `ema:batch:alpha=0.7:init=first`. Every few passes
-the true loss of each training sample is taken with the weights of the moment,
-one sample at a time, without augmentation, and compared with the scores.
-`offline` is no score, but what can be had from batch losses at all: all of
-the batches so far, solved together. `kaczmarz`, `kalman` and `visit` are rules
-that were tried and not kept. Ends with a table, `fidelity.json` and
-`fidelity.png`.
+as in `ema:batch:alpha=0.7:init=first`. Every few passes the true loss of each
+training sample is taken with the weights of the moment, one sample at a time,
+without augmentation, and compared with the scores. `offline` is no score, but
+what can be had from batch losses at all: all of the batches so far, solved
+together. `true`, in every table, is the truth itself: no score's top can hold
+more of the loss. `kaczmarz`, `kalman` and `visit` are rules that were tried
+and not kept. Ends with a table, `fidelity.json` and `fidelity.png`.
 """
 
 import argparse
@@ -40,7 +40,7 @@ from bls_mm.config import add_pruning, parse_score
 from bls_mm.registry import SCORES
 from bls_mm.zoo import load_config
 
-OFFLINE = 'offline'
+OFFLINE, TRUE = 'offline', 'true'
 MEASURES = ('spearman', 'recall10', 'mass10', 'mass30')
 
 
@@ -184,6 +184,7 @@ class Watch(Hook):
             found = {k: v.cpu().numpy() for k, v in panel.buffers.items()}
             if panel.batches is not None:
                 found[OFFLINE] = solve(panel.batches, len(truth))
+            found[TRUE] = truth
             for name, scores in found.items():
                 self.rows.append(
                     dict(
