@@ -215,7 +215,7 @@ def test_index_lists_every_config_once():
         collection = collections[model.in_collection]
         assert collection.readme == f'{folder.as_posix()}/README.md'
         assert model.metadata.data['Training Data']
-        # None were measured on these data, see docs/comparison.md.
+        # None were measured on these data, see docs/evidence.md.
         assert model.results is None
         techniques = model.metadata.data.get('Training Techniques', [])
         wanted = [pruner_in(model.config)] if '-bls-' in model.name else []
