@@ -120,7 +120,7 @@ def easy_limit(scores: Tensor, share: float) -> float:
     stride = -(-len(scores) // _LOOKED_AT)
     ordered = scores[::stride].cpu().double().sort().values
     squares = (ordered - ordered[0].clamp(max=0)).square().cumsum(0)
-    below_mean = int((ordered < ordered.mean()).sum())
+    below_mean = int(_below_mean(ordered).sum())
     # At least one is left of these.
     first = max(math.floor(share * len(ordered)), below_mean - 1)
     left = torch.arange(first + 1, len(ordered) + 1) - share * len(ordered)
