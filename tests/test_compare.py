@@ -13,6 +13,7 @@ from rich.console import Console
 TESTS = Path(__file__).parent
 sys.path.insert(0, str(TESTS.parent / 'tools'))
 import compare  # noqa: E402
+import compare_pool  # noqa: E402
 import compare_report  # noqa: E402
 import compare_run  # noqa: E402
 import compare_schedule  # noqa: E402
@@ -305,6 +306,80 @@ def test_metric_of():
         compare_report.metric_of(result, 'mIoU')
     with pytest.raises(ValueError, match='has no validation'):
         compare_report.metric_of(dict(metrics={}))
+
+
+# Several work dirs together
+
+
+def write_results(folder, *accuracies):
+    """A `compare.json` with two seeds: accuracies of full, pruned, random."""
+    names, visits = ['full', 'infobatch', 'random'], [1000, 600, 600]
+    runs = [
+        make_result(name, seed, acc, count, 1.0) | dict(cpu_seconds=count / 2)
+        for seed, row in enumerate(accuracies)
+        for name, acc, count in zip(names, row, visits)
+    ]
+    folder.mkdir()
+    content = json.dumps(dict(metric='acc', runs=runs))
+    (folder / 'compare.json').write_text(content)
+
+
+@pytest.fixture
+def pool(tmp_path):
+    """Work dirs with accuracies in per cent, and with a metric up to 1."""
+    write_results(tmp_path / 'a', (98.0, 97.0, 96.5), (98.0, 98.0, 96.5))
+    write_results(tmp_path / 'b', (0.5, 0.49, 0.48), (0.6, 0.57, 0.61))
+    return tmp_path
+
+
+def pool_table(folder, monkeypatch, capsys, *argv):
+    """Cells of each row that `tools/compare_pool.py` prints."""
+    work_dirs = [str(folder / 'a'), str(folder / 'b')]
+    monkeypatch.setattr(sys, 'argv', ['compare_pool.py', *work_dirs, *argv])
+    compare_pool.main()
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line.split('|')[1:-1] for line in lines if '|' in line]
+    return {row[0].strip(): [cell.strip() for cell in row] for row in rows}
+
+
+def test_pool_takes_the_differences_of_all_work_dirs(
+    pool, monkeypatch, capsys
+):
+    rows = pool_table(pool, monkeypatch, capsys)
+    assert rows['to full'][1:4] == ['a', 'b', 'all']
+    assert rows['full'][1:3] == ['98.00', '55.00 ± 7.07']
+    assert rows['infobatch'][1:] == [
+        '-0.50 ± 0.71',  # -1 and 0
+        '-2.00 ± 1.41',  # -1 and -3
+        '-1.25 ± 1.26',  # all four
+        '0.63',
+        '4',
+        '40.0',
+        '40.0',
+    ]
+
+
+def test_pool_pairs_any_two_variants_by_seed(pool, monkeypatch, capsys):
+    rows = pool_table(pool, monkeypatch, capsys, '--to', 'random')
+    assert rows['infobatch'][1:4] == [
+        '+1.00 ± 0.71',  # 0.5 and 1.5
+        '-1.50 ± 3.54',  # 1 and -4
+        '-0.25 ± 2.53',
+    ]
+    rows = pool_table(
+        pool, monkeypatch, capsys, '--to', 'random', '--seeds', '1'
+    )
+    assert rows['infobatch'][1:4] == ['+1.50', '-4.00', '-1.25 ± 3.89']
+
+
+def test_pool_names_what_is_not_there(pool, monkeypatch, capsys):
+    with pytest.raises(SystemExit, match=r'no run of `seta`.*full, infobat'):
+        pool_table(pool, monkeypatch, capsys, '--to', 'seta')
+    with pytest.raises(SystemExit, match='It has none'):
+        pool_table(pool, monkeypatch, capsys, '--seeds', '7')
+    (pool / 'b/compare.json').unlink()
+    with pytest.raises(SystemExit, match='error: .*b/compare.json'):
+        pool_table(pool, monkeypatch, capsys)
 
 
 # Whole runs

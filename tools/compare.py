@@ -10,7 +10,8 @@ data. Each run is a process of its own. Two runs are honest controls: `random`
 drops random samples, as many as the first variant that uses scores dropped
 with the same seed; `--fewer-epochs` trains on all the data, with the whole
 schedule compressed to as many visits as that variant made. Ends with a table
-on the terminal, `compare.json` and `compare.png`.
+on the terminal, `compare.json` and `compare.png`; `compare_pool.py` compares
+its variants with any other than the full run, and pools several tables.
 """
 
 import argparse
