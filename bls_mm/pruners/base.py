@@ -179,25 +179,6 @@ def random_subset(
     return chosen.to(device)
 
 
-def lowest(scores: Tensor, count: int) -> Tensor:
-    """Mark the samples with the lowest scores, of equal ones the first.
-
-    Args:
-        scores (Tensor): Shape (N,).
-        count (int): How many, in [0, N].
-
-    Returns:
-        Tensor: Bool, shape (N,).
-    """
-    if count <= 0:
-        return torch.zeros_like(scores, dtype=torch.bool)
-    limit = scores.kthvalue(count).values
-    marked = scores < limit
-    ties = (scores == limit).nonzero().squeeze(1)
-    marked[ties[: count - int(marked.sum())]] = True
-    return marked
-
-
 def selection_generator(
     seed: int, number: int, device: torch.device
 ) -> torch.Generator:
