@@ -19,6 +19,7 @@ from compare_report import (
     FULL,
     gained,
     metric_of,
+    pair_runs,
     print_table,
     saved,
     show,
@@ -53,13 +54,13 @@ def main():
     print_table(make_table(headings, groups, args.to))
 
 
-def read_pairs(folder, to=FULL, seeds=None):
+def read_pairs(folder, to, seeds):
     """Pair the runs of each variant with those that they are compared to.
 
     Args:
         folder (Path): Work dir of a `tools/compare.py`.
-        to (str): Variant to compare to. Defaults to the full run.
-        seeds (list[int], optional): Defaults to None, all that were run.
+        to (str): Variant to compare to.
+        seeds (list[int], optional): Those to read; None for all.
 
     Returns:
         dict[str, list[dict]]: For each variant and seed the metric, by how
@@ -72,29 +73,30 @@ def read_pairs(folder, to=FULL, seeds=None):
     """
     file = folder / 'compare.json'
     content = json.loads(file.read_text())
-    runs = {}
-    for run in content['runs']:
-        if seeds is None or run['settings']['seed'] in seeds:
-            variant = run['settings']['variant']
-            runs.setdefault(variant, {})[run['settings']['seed']] = run
-    if to not in runs:
+    runs = [
+        run
+        for run in content['runs']
+        if seeds is None or run['settings']['seed'] in seeds
+    ]
+    to_full = pair_runs(runs)
+    if to not in to_full:
         raise ValueError(
             f'{file} has no run of `{to}` with these seeds. '
-            f'It has {", ".join(runs) or "none"}.'
+            f'It has {", ".join(to_full) or "none"}.'
         )
     metric = content['metric']
-    unit = 100 if metric_of(runs[to][min(runs[to])], metric)[1] <= 1 else 1
+    unit = 100 if metric_of(to_full[to][0][0], metric)[1] <= 1 else 1
     return {
         name: [
             dict(
-                metric=unit * metric_of(run, metric)[1],
-                gained=unit * gained((run, runs[to][seed]), metric),
-                visits=saved((run, runs[FULL][seed]), 'visited'),
-                cpu=saved((run, runs[FULL][seed]), 'cpu_seconds'),
+                metric=unit * metric_of(pair[0], metric)[1],
+                gained=unit * gained(pair, metric),
+                visits=saved(with_full, 'visited'),
+                cpu=saved(with_full, 'cpu_seconds'),
             )
-            for seed, run in by_seed.items()
+            for pair, with_full in zip(pairs, to_full[name])
         ]
-        for name, by_seed in runs.items()
+        for name, pairs in pair_runs(runs, to).items()
     }
 
 

@@ -46,15 +46,9 @@ def summarise(results, metric=None):
         list[dict]: One row for each variant, with a mean and a sample
         standard deviation (None for one seed) of each number.
     """
-    full = {
-        r['settings']['seed']: r
-        for r in results
-        if r['settings']['variant'] == FULL
-    }
     rows = []
-    for name in dict.fromkeys(r['settings']['variant'] for r in results):
-        runs = [r for r in results if r['settings']['variant'] == name]
-        pairs = [(r, full[r['settings']['seed']]) for r in runs]
+    for name, pairs in pair_runs(results).items():
+        runs = [run for run, _ in pairs]
         rows.append(
             dict(
                 variant=name,
@@ -73,10 +67,33 @@ def summarise(results, metric=None):
     return rows
 
 
+def pair_runs(results, to=FULL):
+    """Pair the runs of each variant with those of one, seed by seed.
+
+    Args:
+        results (list[dict]): Results of the runs, `to` with every seed.
+        to (str): The variant. Defaults to the full run.
+
+    Returns:
+        dict[str, list[tuple]]: For each variant its runs, in order, each with
+        that of `to`.
+    """
+    others = {
+        r['settings']['seed']: r
+        for r in results
+        if r['settings']['variant'] == to
+    }
+    pairs = {}
+    for result in results:
+        variant, seed = (result['settings'][k] for k in ('variant', 'seed'))
+        pairs.setdefault(variant, []).append((result, others[seed]))
+    return pairs
+
+
 def gained(pair, metric):
-    """By how much a run is better than the full one with the same seed."""
-    result, full = (metric_of(run, metric)[1] for run in pair)
-    return result - full
+    """By how much a run is better than the one that it is paired with."""
+    result, other = (metric_of(run, metric)[1] for run in pair)
+    return result - other
 
 
 def saved(pair, key):
