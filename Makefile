@@ -11,10 +11,10 @@ help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup:  ## Set up the environment in .venv (VENV=DIR for another place)
-	@tools/setup_env.sh
+	@tools/dev/setup_env.sh
 
 demo: setup  ## Train on real digits with and without pruning and compare
-	$(PY) tools/prepare_mnist.py
+	$(PY) tools/dataset_converters/prepare_mnist.py
 	$(PY) tools/compare.py configs/demo/resnet_mnist.py \
 		--prune infobatch seta random --work-dir work_dirs/demo
 
@@ -36,5 +36,5 @@ test: lint  ## Run the linters and all tests
 	$(PY) -m pytest -n auto --dist loadfile
 
 test-openmmlab:  ## Run all tests on the original OpenMMLab packages
-	@VENV=$(VENV)-openmmlab tools/setup_env.sh openmmlab
+	@VENV=$(VENV)-openmmlab tools/dev/setup_env.sh openmmlab
 	$(VENV)-openmmlab/bin/python -m pytest -n auto --dist loadfile

@@ -11,10 +11,10 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-# What `package/.mim` holds of the checkout. Setting up environments and
-# whatever a run left behind stays out.
+# What `package/.mim` holds of the checkout. What only developers need and
+# what a run left behind stays out.
 SHIPPED = ('configs', 'tools', 'model-index.yml')
-LEFT_OUT = shutil.ignore_patterns('__pycache__', 'env', 'setup_env.sh')
+LEFT_OUT = shutil.ignore_patterns('__pycache__', 'dev')
 
 
 class BuildWithMim(build_py):

@@ -1,12 +1,12 @@
 """bls_mm: train OpenMMLab models on the samples that still teach them."""
 
-from .hook import BLSHook
+from .hooks.bls_hook import BLSHook
+from .hooks.visualization_hook import BLSVisualizationHook
 from .pruners import InfoBatch, Pruner, RandomPrune, Selection, SeTa
 from .registry import PRUNERS, SCORES
-from .sampler import BLSSampler
+from .samplers.bls_sampler import BLSSampler
 from .scores import EMAScore, MARTScore, Score
 from .version import __version__
-from .visualization import BLSVisualizationHook
 
 __all__ = [
     'BLSHook',

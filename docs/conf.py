@@ -16,7 +16,7 @@ from docutils.parsers.rst import Directive
 
 from bls_mm.version import __version__
 
-sys.path.append(str(Path(__file__).parents[1] / 'tools'))
+sys.path.append(str(Path(__file__).parents[1]))
 
 project = 'bls_mm'
 author = 'The bls_mm authors'
@@ -54,7 +54,7 @@ class ToolHelp(Directive):
 
     def run(self):
         name = self.arguments[0]
-        tool = import_module(name)
+        tool = import_module(f'tools.{name}'.replace('/', '.'))
         env = {'COLUMNS': '79', 'NO_COLOR': '1'}
         text = io.StringIO()
         with (

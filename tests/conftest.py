@@ -2,7 +2,7 @@
 
 import torch
 
-from bls_mm.trusted import trust_mmengine_classes
+from bls_mm.checkpoint.trusted import trust_mmengine_classes
 
 # The models here are so small that threads would only wait for each other.
 torch.set_num_threads(1)

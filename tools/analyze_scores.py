@@ -10,11 +10,10 @@ training ran, since the config names the data by relative paths:
 import argparse
 from pathlib import Path
 
-import analyze_scores_charts as charts
-import analyze_scores_report as report
-import analyze_scores_stats as stats
-from analyze_scores_data import Data, Gallery, write_csv
-from analyze_scores_read import (
+from bls_mm.analysis import charts, report
+from bls_mm.analysis import statistics as stats
+from bls_mm.analysis.samples import Data, Gallery, write_csv
+from bls_mm.analysis.work_dir import (
     WorkDirError,
     next_weights,
     read_config,
@@ -22,8 +21,7 @@ from analyze_scores_read import (
     read_snapshots,
     steps_of,
 )
-
-from bls_mm.visualization import hardest
+from bls_mm.hooks.visualization_hook import hardest
 
 
 def parse_args(argv=None):

@@ -32,7 +32,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 import torch
-from check_zoo_run import VERDICTS, check
+
+from bls_mm.zoo_check.run import VERDICTS, check
 
 PACKAGES = ('mmdet', 'mmpretrain', 'mmseg')
 

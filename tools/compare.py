@@ -24,7 +24,9 @@ import sys
 from collections import deque
 from pathlib import Path
 
-from compare_report import (
+from mmengine.config import DictAction
+
+from bls_mm.comparison.report import (
     FULL,
     RANDOM,
     make_table,
@@ -33,14 +35,13 @@ from compare_report import (
     print_table,
     summarise,
 )
-from compare_run import TRUE, write_json
-from compare_variants import run_settings, split_variant, variants
-from mmengine.config import DictAction
-
-from bls_mm.config import add_pruning
+from bls_mm.comparison.run import TRUE, write_json
+from bls_mm.comparison.variants import run_settings, split_variant, variants
+from bls_mm.config.pruning import add_pruning
 from bls_mm.zoo import load_config
 
 # The log lines that tell how a run is getting on.
+RUN = 'bls_mm.comparison.run'
 PROGRESS = re.compile(r'\d\d/\d\d [\d:]{8} - .* - (Epoch\(|Iter\(|BLS)')
 
 
@@ -171,8 +172,7 @@ def run_process(settings, log):
     Raises:
         RuntimeError: If it fails. The message has the end of the output.
     """
-    script = Path(__file__).with_name('compare_run.py')
-    command = [sys.executable, '-u', str(script), str(settings)]
+    command = [sys.executable, '-u', '-m', RUN, str(settings)]
     tail = deque(maxlen=30)
     with (
         subprocess.Popen(

@@ -14,12 +14,12 @@ import os
 import re
 from pathlib import Path
 
-from make_pruned_config_code import Code, assignment
 from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
-from train import add_pruning_options
 
-from bls_mm.config import add_pruning
+from bls_mm.config.code import Code, assignment
+from bls_mm.config.options import add_pruning_options
+from bls_mm.config.pruning import add_pruning
 from bls_mm.zoo import load_config, zoo_path
 
 OWN_TYPES = ('bls_mm.BLSHook', 'bls_mm.BLSSampler')

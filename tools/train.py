@@ -14,18 +14,11 @@ import os
 from pathlib import Path
 
 import torch.distributed as dist
-from cpu_ranks import use_gloo
-from mmengine.config import ConfigDict, DictAction
-from mmengine.device import get_device
-from mmengine.hooks import Hook
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.config import DictAction
 
-from bls_mm import state
-from bls_mm.checkpoint import find_checkpoint
-from bls_mm.config import add_hook, add_pruning, has_pruning
-from bls_mm.trusted import trust_mmengine_classes
-from bls_mm.zoo import load_config
+from bls_mm.config.options import add_pruning_options
+from bls_mm.runner.build import build_runner, make_config
+from bls_mm.runner.cpu_ranks import use_gloo
 
 
 def parse_args(argv=None):
@@ -86,116 +79,16 @@ def parse_args(argv=None):
     return args
 
 
-def add_pruning_options(parser):
-    """Add what says how to prune, once `--prune` says by which rule."""
-    parser.add_argument(
-        '--prune-ratio',
-        type=float,
-        help='share of the prunable samples to drop, in [0, 1); defaults to '
-        'that of the pruner',
-    )
-    parser.add_argument(
-        '--target-saving',
-        type=float,
-        help='share of the visits of the whole run to save, in (0, 1), in '
-        'place of `--prune-ratio`',
-    )
-    parser.add_argument(
-        '--score',
-        metavar='NAME[:batch][:SETTING=VALUE]',
-        help='what to score samples by, such as `ema:batch:alpha=0.7`; '
-        '`batch` leaves the losses of single samples alone',
-    )
-
-
-def make_config(args):
-    """Load the config and apply the command line to it."""
-    cfg = load_config(args.config)
-    cfg.launcher = args.launcher
-    if args.work_dir is not None:
-        cfg.work_dir = args.work_dir
-    elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs', Path(args.config).stem))
-    if args.amp:
-        use_amp(cfg)
-    if args.auto_scale_lr:
-        use_auto_scale_lr(cfg)
-    if args.resume is not None:  # else `resume` of the config holds
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
-    if args.prune is not None:
-        cfg = add_pruning(
-            cfg, args.prune, args.prune_ratio, args.score, args.target_saving
-        )
-        add_hook(cfg, 'BLSVisualizationHook')
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
-    fill_dataloaders(cfg)
-    if cfg.get('resume') and cfg.get('load_from') is None:
-        cfg.load_from = find_checkpoint(cfg.work_dir)
-    return cfg
-
-
-def use_amp(cfg):
-    """Switch the optimizer wrapper to mixed precision."""
-    if get_device() == 'cpu':
-        raise ValueError('`--amp` needs a GPU, but there is none.')
-    cfg.optim_wrapper['type'] = 'AmpOptimWrapper'
-    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
-
-
-def use_auto_scale_lr(cfg):
-    """Let the runner scale the learning rate to the batch size."""
-    if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
-        raise ValueError(
-            '`--auto-scale-lr` needs `auto_scale_lr.base_batch_size`, which '
-            'the config does not have.'
-        )
-    cfg.auto_scale_lr.enable = True
-
-
-def fill_dataloaders(cfg):
-    """Add what mmpretrain's configs leave to its own `tools/train.py`."""
-    if cfg.get('default_scope') != 'mmpretrain':
-        return
-    for split in ('train', 'val', 'test'):
-        loader = cfg.get(f'{split}_dataloader')
-        if loader is None:
-            continue
-        loader.setdefault('pin_memory', get_device() != 'cpu')
-        loader.setdefault(
-            'persistent_workers', loader.get('num_workers', 0) > 0
-        )
-        loader.setdefault('collate_fn', ConfigDict(type='default_collate'))
-
-
-class UnusedScores(Hook):
-    """Say that a run without BLSHook leaves scores in a checkpoint unused."""
-
-    def after_load_checkpoint(self, runner, checkpoint):
-        if state.KEY in checkpoint:
-            runner.logger.warning(
-                'BLS: the checkpoint has scores, but the run has no BLSHook: '
-                'they are not used, and its own checkpoints will have none.'
-            )
-
-
-def build_runner(cfg):
-    """Build the runner that the config asks for."""
-    trust_mmengine_classes()
-    if 'runner_type' in cfg:
-        runner = RUNNERS.build(cfg)
-    else:
-        runner = Runner.from_cfg(cfg)
-    if not has_pruning(cfg):
-        runner.register_hook(UnusedScores())
-    return runner
+def config_of(args):
+    """The config that the command line asks for."""
+    settings = {k: v for k, v in vars(args).items() if k != 'local_rank'}
+    return make_config(**settings)
 
 
 def main():
     args = parse_args()
     try:
-        cfg = make_config(args)
+        cfg = config_of(args)
     except (FileNotFoundError, TypeError, ValueError) as error:
         raise SystemExit(f'{Path(__file__).name}: error: {error}') from None
     use_gloo(cfg)

@@ -2,7 +2,7 @@
 
 from .base import Pruner, Selection, selection_generator
 from .infobatch import InfoBatch
-from .random import RandomPrune
+from .random_prune import RandomPrune
 from .seta import SeTa
 
 __all__ = [

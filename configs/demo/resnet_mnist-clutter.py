@@ -1,5 +1,5 @@
 # Digits among pieces of other digits, made by
-#   python tools/prepare_mnist.py --clutter --out data/mnist5k-clutter
+#   python tools/dataset_converters/prepare_mnist.py --clutter --out data/mnist5k-clutter
 # A task that is hard enough to tell pruning rules apart, see docs/evidence.md.
 _base_ = './resnet_mnist.py'
 

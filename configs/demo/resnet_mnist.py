@@ -1,4 +1,4 @@
-# A small ResNet on 5,000 real MNIST digits, made by tools/prepare_mnist.py.
+# A small ResNet on 5,000 real MNIST digits, made by tools/dataset_converters/prepare_mnist.py.
 # Trains to more than 98 % in about a minute on two CPU cores.
 
 # model settings

@@ -1,4 +1,4 @@
-# Mask R-CNN of the zoo on scenes of MNIST digits, see tools/prepare_scenes.py.
+# Mask R-CNN of the zoo on scenes of MNIST digits, see tools/dataset_converters/prepare_scenes.py.
 # Trains from scratch in about two minutes on one CPU core.
 _base_ = 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'
 

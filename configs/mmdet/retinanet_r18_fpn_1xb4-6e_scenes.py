@@ -1,4 +1,4 @@
-# RetinaNet of the zoo on scenes of MNIST digits, see tools/prepare_scenes.py.
+# RetinaNet of the zoo on scenes of MNIST digits, see tools/dataset_converters/prepare_scenes.py.
 # Trains from scratch in about a minute and a half on one CPU core.
 _base_ = 'mmdet::retinanet/retinanet_r18_fpn_1x_coco.py'
 

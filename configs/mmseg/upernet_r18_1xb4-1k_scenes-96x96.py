@@ -1,4 +1,4 @@
-# UPerNet of the zoo on scenes of MNIST digits, see tools/prepare_scenes.py.
+# UPerNet of the zoo on scenes of MNIST digits, see tools/dataset_converters/prepare_scenes.py.
 # Trains from scratch in about a minute and a half on one CPU core.
 
 # What `mmseg::` means, which MMEngine does not resolve in the onedl family.

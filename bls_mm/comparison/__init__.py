@@ -1,0 +1,1 @@
+"""Runs with and without pruning, side by side."""

@@ -1,0 +1,1 @@
+"""Which sample is behind an index of a dataset."""

@@ -1,0 +1,1 @@
+"""What a training step tells about the losses of its samples."""

@@ -1,0 +1,76 @@
+"""Scaling the loss on its way to backward, leaving the logged loss alone."""
+
+from functools import partial
+from typing import Any, List, Optional, Union
+
+from mmengine.optim import AmpOptimWrapper, OptimWrapper, OptimWrapperDict
+from torch import Tensor
+
+from .batch_loss import scalar
+
+# They hand the arguments of `backward` on to that of the loss.
+_PASS_ON = (OptimWrapper.backward, AmpOptimWrapper.backward)
+
+
+class LossRescaler:
+    """Multiply the loss that an optimizer wrapper gets by a batch weight.
+
+    ``update_params`` of the instance is wrapped, which every kind of
+    optimizer wrapper calls with the total loss. Where its ``backward`` is
+    MMEngine's own, that begins with the weight in the place of 1: the gradient
+    of the product without the product.
+
+    ``update_params`` then raises a ``TypeError`` or a ``ValueError`` if the
+    loss is not a tensor of one value.
+
+    Args:
+        optim_wrapper (OptimWrapper or OptimWrapperDict): The wrapper(s).
+
+    Attributes:
+        weight (Tensor or float, optional): Factor of the loss, shape (); None
+            leaves the loss as it is.
+        loss (Tensor, optional): Sum of the unscaled losses since
+            :meth:`clear`, detached, shape ().
+    """
+
+    def __init__(self, optim_wrapper: Any) -> None:
+        self.weight: Union[Tensor, float, None] = None
+        self.loss: Optional[Tensor] = None
+        if isinstance(optim_wrapper, OptimWrapperDict):
+            self._wrappers: List[Any] = list(optim_wrapper.values())
+        else:
+            self._wrappers = [optim_wrapper]
+        for wrapper in self._wrappers:
+            self._wrap(wrapper)
+
+    def clear(self) -> None:
+        """Forget the loss of the last iteration."""
+        self.loss = None
+
+    def close(self) -> None:
+        """Unwrap ``update_params``."""
+        for wrapper in self._wrappers:
+            del wrapper.update_params
+
+    def _wrap(self, wrapper: Any) -> None:
+        update_params, backward = wrapper.update_params, wrapper.backward
+        passes_on = getattr(backward, '__func__', None) in _PASS_ON
+
+        def update_scaled_params(
+            loss: Tensor, *args: Any, **kwargs: Any
+        ) -> None:
+            seen = scalar(loss, 'The loss that goes to backward')
+            self.loss = seen if self.loss is None else self.loss + seen
+            weight = self.weight
+            if weight is None:
+                update_params(loss, *args, **kwargs)
+            elif passes_on and isinstance(weight, Tensor) and not loss.ndim:
+                wrapper.backward = partial(backward, gradient=weight)
+                try:
+                    update_params(loss, *args, **kwargs)
+                finally:
+                    del wrapper.backward
+            else:
+                update_params(loss * weight, *args, **kwargs)
+
+        wrapper.update_params = update_scaled_params

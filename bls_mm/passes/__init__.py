@@ -1,0 +1,1 @@
+"""How a run of passes over the data is planned."""

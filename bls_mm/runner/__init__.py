@@ -1,0 +1,1 @@
+"""What has to be set in MMEngine's runners and loops."""

@@ -1,0 +1,57 @@
+"""The batches of an iteration-based loop, pass by pass."""
+
+from typing import Any, Callable, Iterator
+
+from torch.utils.data import DataLoader
+
+
+class PassIterator:
+    """Batches of one pass after the other, for an iteration-based loop.
+
+    It takes the place of MMEngine's infinite iterator, which sleeps two
+    seconds at the end of a pass, and which on resume loads all batches that
+    were trained on before.
+
+    Args:
+        loader (DataLoader): The training DataLoader.
+        begin_pass (callable): Called before each pass.
+    """
+
+    def __init__(
+        self, loader: DataLoader, begin_pass: Callable[[], None]
+    ) -> None:
+        self._loader = loader
+        self._begin_pass = begin_pass
+        self._batches: Iterator[Any] = iter(())
+        self._ignored = 0
+
+    @classmethod
+    def install(cls, loop: Any, begin_pass: Callable[[], None]) -> None:
+        """Let a loop draw its batches from here.
+
+        Args:
+            loop (IterBasedTrainLoop): The loop, before it runs.
+            begin_pass (callable): Called before each pass.
+        """
+        iterator = cls(loop.dataloader, begin_pass)
+        if not hasattr(loop.dataloader_iterator, 'skip_iter'):
+            # mmengine 0.10.7 skips by drawing as many batches.
+            iterator._ignored = loop.iter
+        loop.dataloader_iterator = iterator
+
+    def skip_iter(self, num_iters: int) -> None:
+        """Do nothing: the hook begins where the checkpoint was saved."""
+
+    def __iter__(self) -> 'PassIterator':
+        return self
+
+    def __next__(self) -> Any:
+        if self._ignored:
+            self._ignored -= 1
+            return None
+        while True:
+            try:
+                return next(self._batches)
+            except StopIteration:
+                self._begin_pass()
+                self._batches = iter(self._loader)

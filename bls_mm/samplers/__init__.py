@@ -1,0 +1,1 @@
+"""Which indices a pass visits, and in which batch they are."""

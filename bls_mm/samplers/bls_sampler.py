@@ -1,0 +1,274 @@
+"""The sampler that visits only the selected samples."""
+
+from itertools import chain
+from typing import Any, Dict, Iterator, List, Optional, Sized
+
+import torch
+from mmengine.dist import get_dist_info, sync_random_seed
+from mmengine.registry import DATA_SAMPLERS
+from torch import Tensor
+from torch.utils.data import IterableDataset, Sampler
+
+from bls_mm.checks import check_bool, check_integer
+from bls_mm.datasets.sample_ids import SampleIds, one_round, sample_ids
+from bls_mm.pruners import Pruner
+from bls_mm.registry import PRUNERS, build
+
+from .inner_order import InnerOrder
+from .order import deal, kept_of, make_order, padded
+
+# Indices handed over at a time: a Python list of all of them would need 36
+# bytes a sample.
+_CHUNK = 65536
+_ENTRY = 'train_dataloader.sampler'
+
+
+@DATA_SAMPLERS.register_module()
+class BLSSampler(Sampler):
+    """Yield the indices that a pruner selected, in random order.
+
+    Without a pruner it yields what ``mmengine.dataset.DefaultSampler``
+    yields for the same seed, epoch, rank and world size. With one, it needs
+    the ``BLSHook``, which decides at the start of each pass what is kept.
+
+    Args:
+        dataset (Sized): The dataset.
+        pruner (dict or Pruner, optional): The pruning rule; None visits
+            everything. Defaults to InfoBatch with a prune ratio of 0.5.
+        shuffle (bool): Whether to shuffle the indices. Defaults to True.
+        seed (int, optional): Seed of order and selection, the same on all
+            ranks. Defaults to None, a random one.
+        round_up (bool): Whether to add samples so that all ranks get
+            equally many. Defaults to True.
+        inner (dict, optional): Config of a sampler with an order of its
+            own, such as ``RepeatAugSampler``, to be filtered instead of a
+            random permutation. ``shuffle`` then has no effect.
+            Defaults to None.
+
+    Attributes:
+        samples (SampleIds): The distinct samples behind the indices.
+        carried (Tensor): Indices left over from the last pass, int64.
+        selected (int): Indices selected for the current pass.
+        pass_size (int): Indices that it visits, all ranks together, with
+            padding or without those that wait for the next pass.
+
+    Raises:
+        TypeError: If an argument is of the wrong type, the dataset has no
+            length, or there are other arguments, such as those that the
+            inherited config sets for another sampler.
+        ValueError: If the pruner is unknown, one of its settings is out of
+            range or the dataset is empty.
+    """
+
+    def __init__(
+        self,
+        dataset: Sized,
+        pruner: Any = dict(type='InfoBatch', prune_ratio=0.5),  # noqa: B006
+        shuffle: bool = True,
+        seed: Optional[int] = None,
+        round_up: bool = True,
+        inner: Optional[Dict[str, Any]] = None,
+        **inherited: Any,
+    ) -> None:
+        if inherited:
+            names = ', '.join(f'`{name}`' for name in inherited)
+            raise TypeError(
+                f'`{_ENTRY}`: BLSSampler does not take '
+                f'{names}, which the base config sets for a sampler of its '
+                'own. To filter what that one yields, write `sampler=dict('
+                "_delete_=True, type='BLSSampler', "
+                'inner=_base_.train_dataloader.sampler)`.'
+            )
+        _check_dataset(dataset)
+        check_bool(f'{_ENTRY}.shuffle', shuffle)
+        check_bool(f'{_ENTRY}.round_up', round_up)
+        self.rank, self.world_size = get_dist_info()
+        self.dataset = dataset
+        self.shuffle = shuffle
+        if seed is None:
+            seed = sync_random_seed()
+        self.seed = check_integer(f'{_ENTRY}.seed', seed, -(2**62), 2**62)
+        self.round_up = round_up
+        self.epoch = 0
+        self.pruner: Optional[Pruner] = None
+        if pruner is not None:
+            self.pruner = build(pruner, PRUNERS, Pruner, f'{_ENTRY}.pruner')
+        # Set through `attach` and `begin_pass`.
+        self.samples: SampleIds = SampleIds(len(dataset))
+        self.carried = torch.empty(0, dtype=torch.int64)
+        self._inner: Optional[InnerOrder] = None
+        if inner is not None:
+            self._inner = InnerOrder(inner, dataset, self.seed)
+            # Batch samplers may ask whether their sampler is of that type.
+            self.__class__ = type(
+                'BLSSampler', (BLSSampler, self._inner.sampler_type), {}
+            )
+        self._attached = False
+        self._round: Optional[Tensor] = None
+        self._batch_size: Optional[int] = None
+        self._indices: Optional[Tensor] = None
+        self.selected = len(dataset)
+        self.pass_size = self._padded(self.full_size)
+
+    def attach(self, batch_size: Optional[int] = None) -> None:
+        """Let a hook decide what is visited, pass by pass.
+
+        Args:
+            batch_size (int, optional): If given, passes follow each other
+                without a seam, as an iteration-based run needs it: batches
+                of this size are always full, and the samples left over at
+                the end of a pass, at most a batch per rank, begin the next
+                one. Defaults to None.
+        """
+        self._attached = True
+        self._batch_size = batch_size
+        if self._inner is not None and self._inner.items is not None:
+            self.samples = SampleIds(len(self._inner.items))
+            return
+        self.samples = sample_ids(self.dataset)
+        if batch_size is not None and self._inner is None:
+            self._round = one_round(self.samples)
+
+    @property
+    def full_size(self) -> int:
+        """Number of indices in an unpruned pass, without padding."""
+        if self._inner is not None:
+            return self._inner.size
+        if self._round is not None:
+            return len(self._round)
+        return len(self.dataset)
+
+    def begin_pass(
+        self,
+        epoch: int,
+        kept: Optional[Tensor] = None,
+        max_batches: Optional[int] = None,
+    ) -> Tensor:
+        """Fix the indices of a pass.
+
+        The order depends on the arguments, the seed and ``carried`` alone.
+
+        Args:
+            epoch (int): Number of the pass, from 0.
+            kept (Tensor, optional): Which samples to visit, bool, shape
+                (number of distinct samples,), on the CPU. Defaults to all.
+            max_batches (int, optional): If batches are always full: the
+                most that the pass may have. Defaults to None.
+
+        Returns:
+            Tensor: The indices left over for the next pass, int64, which
+            the caller sets as ``carried`` when that pass begins.
+        """
+        self.epoch = epoch
+        order = self._order(epoch)
+        if kept is not None:
+            order = kept_of(order, kept, self.samples.of_index)
+        self.selected = len(order)
+        if self._batch_size is None:
+            self.pass_size = self._padded(len(order))
+            self._indices = self._of_rank(order)
+            return self.carried
+        order = torch.cat([self.carried.to(order.dtype), order])
+        full = self._batch_size * self.world_size
+        batches = len(order) // full
+        if max_batches is not None:
+            batches = min(batches, max_batches)
+        self.pass_size = batches * full
+        self._indices = order[self.rank : self.pass_size : self.world_size]
+        # Never more than two batches, unless a run is resumed in mid-pass
+        # from a checkpoint that knows nothing of passes.
+        return order[self.pass_size :][: 2 * full].long()
+
+    def _order(self, epoch: int) -> Tensor:
+        """All indices of a pass in their order, the same on all ranks."""
+        if self._inner is not None:
+            return self._inner.order(epoch, self.seed)
+        seed = self.seed + epoch if self.shuffle else None
+        order = make_order(self.full_size, seed)
+        return order if self._round is None else self._round[order.long()]
+
+    def _of_rank(self, order: Tensor) -> Tensor:
+        return deal(order, self.rank, self.world_size, self.round_up)
+
+    def _padded(self, size: int) -> int:
+        return padded(size, self.world_size, self.round_up)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the number of the pass, unless a hook is in charge of it.
+
+        Args:
+            epoch (int): Number of the epoch.
+
+        Raises:
+            RuntimeError: If there is a pruner but no hook.
+        """
+        if self._attached:
+            return
+        if self.pruner is not None:
+            raise RuntimeError(
+                '`train_dataloader.sampler` is a BLSSampler with a pruner, '
+                'but there is no BLSHook to tell it what to prune. Add '
+                "`custom_hooks = [dict(type='BLSHook')]`, or set "
+                '`train_dataloader.sampler.pruner=None`.'
+            )
+        self.epoch = epoch
+        self._indices = None
+
+    def ids_of(self, indices: List[Any]) -> List[int]:
+        """Turn what was yielded into sample ids.
+
+        Args:
+            indices (list): Indices of a batch.
+
+        Returns:
+            list[int]: Ids of their samples.
+        """
+        if self._inner is not None:
+            indices = self._inner.positions(indices)
+        of_index = self.samples.of_index
+        if of_index is None:
+            return indices
+        # Of a few numbers this is much faster than indexing an array.
+        return list(map(of_index.numpy().data.__getitem__, indices))
+
+    def ids_in_order(self) -> Tensor:
+        """Sample ids of all indices of this rank in the current pass.
+
+        Returns:
+            Tensor: Int32 or int64, shape (len(self),), on the CPU.
+        """
+        of_index = self.samples.of_index
+        if of_index is None:
+            return self._current()
+        return of_index[self._current().long()]
+
+    def _current(self) -> Tensor:
+        if self._indices is None:
+            self._indices = self._of_rank(self._order(self.epoch))
+        return self._indices
+
+    def __iter__(self) -> Iterator[int]:
+        """Iterate over the indices of this rank."""
+        # Not a generator function: one more resumption an index takes time.
+        chunks = self._current().split(_CHUNK)
+        indices = chain.from_iterable(chunk.tolist() for chunk in chunks)
+        items = self._inner.items if self._inner is not None else None
+        return indices if items is None else map(items.__getitem__, indices)
+
+    def __len__(self) -> int:
+        """Number of indices of this rank in the current pass."""
+        if self._indices is None:
+            total = self._padded(self.full_size)
+            return len(range(self.rank, total, self.world_size))
+        return len(self._indices)
+
+
+def _check_dataset(dataset: Any) -> None:
+    entry = '`train_dataloader.dataset`'
+    if isinstance(dataset, IterableDataset) or not hasattr(dataset, '__len__'):
+        raise TypeError(
+            f'{entry} should have a length and samples with an index, but got '
+            f'{type(dataset).__name__}, which BLSSampler cannot prune.'
+        )
+    if not len(dataset):
+        raise ValueError(f'{entry} is empty: nothing to sample.')

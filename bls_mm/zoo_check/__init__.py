@@ -1,0 +1,1 @@
+"""Training every config of a package in small."""

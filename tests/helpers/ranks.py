@@ -1,0 +1,89 @@
+"""Toy trainings on several ranks, each a process of its own."""
+
+import faulthandler
+import os
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from toy import hook_of, make_runner
+
+from bls_mm.trusted import trust_mmengine_classes
+
+WRAPPER = dict(type='MMDistributedDataParallel', device_ids=None)
+
+
+def work(rank, world_size, folder, changes):
+    """One rank: train, and store what it saw and knows."""
+    join(rank, world_size, folder)
+    runner = make_runner(
+        folder / 'work',
+        launcher='pytorch',
+        cfg=dict(model_wrapper_cfg=WRAPPER),
+        **changes,
+    )
+    counts = count_collectives(runner)
+    runner.train()
+    weights = [p.detach() for p in runner.model.parameters()]
+    result = dict(result_of(runner), merges=counts, weights=weights)
+    torch.save(result, folder / f'{rank}.pth')
+    leave()
+
+
+def join(rank, world_size, folder, backend='gloo'):
+    """Start the process group, with the settings of conftest.py."""
+    faulthandler.enable()
+    torch.set_num_threads(1)
+    trust_mmengine_classes()
+    os.environ.update(
+        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world_size)
+    )
+    # MMEngine's own start of a process group asks for a GPU.
+    dist.init_process_group(
+        backend,
+        init_method=f'file://{folder}/rendezvous',
+        rank=rank,
+        world_size=world_size,
+    )
+
+
+def leave():
+    """End the process, whose work is done."""
+    dist.destroy_process_group()
+    # Threads of torch, once in some hundred times, abort a usual exit.
+    os._exit(0)
+
+
+def result_of(runner):
+    recorder = hook_of(runner, 'Recorder')
+    return dict(
+        scores=hook_of(runner).scores.cpu(),
+        numbers=recorder.numbers,
+        losses=recorder.losses,
+        epochs=recorder.epochs,
+        iters=(runner.iter, runner.max_iters),
+        visited=hook_of(runner).visited,
+    )
+
+
+def count_collectives(runner):
+    """Note the iteration of each merge of the hook."""
+    hook, merges = hook_of(runner), []
+    merge = hook._merge
+
+    def noted():
+        merges.append(runner.iter)
+        merge()
+
+    hook._merge = noted
+    return merges
+
+
+def train_on(world_size, folder, target=work, **changes):
+    """Results of all ranks."""
+    folder.mkdir()
+    mp.spawn(target, (world_size, folder, changes), nprocs=world_size)
+    return [
+        torch.load(folder / f'{rank}.pth', weights_only=False)
+        for rank in range(world_size)
+    ]

@@ -1,0 +1,343 @@
+"""Every config of `configs/`: what it changes, and two iterations of it.
+
+A config is found by its place, so a new one is tested without a new line
+here. It trains on small data that have the format and the place of the real
+ones, with its own model, pipeline, loop, schedule and hooks.
+"""
+
+import gc
+import importlib
+import re
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import zoo_data
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from toy import hook_of
+
+from bls_mm import PRUNERS, BLSSampler
+from bls_mm.config.pruning import has_pruning
+from bls_mm.zoo import load_config
+from tools import train as train_tool
+from tools.dataset_converters import prepare_scenes
+
+pytest.importorskip('mlxtend')
+modelindex = pytest.importorskip('modelindex.load_model_index')
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ('mmpretrain', 'mmdet', 'mmseg', 'mmengine')
+MODULES = ('plane_sweep.py',)  # what configs import
+FILES = [
+    file.relative_to(ROOT / 'configs').as_posix()
+    for folder in FOLDERS
+    for file in sorted((ROOT / 'configs' / folder).glob('*.py'))
+    if file.name not in MODULES
+]
+PRUNED = [file for file in FILES if '-bls-' in file]
+BATCH, ITERS = 2, 2
+SIZE_KEYS = ('crop_size', 'img_scale', 'img_size', 'scale', 'scales', 'size')
+# What takes its time whatever the size of an image: by name, the value in the
+# zoo and here. All networks but the last keep their depth and width.
+COUNTS = {
+    'num': (512, 32),  # regions of R-CNN
+    'num_grids': ([40, 36, 24, 16, 12], [10, 9, 6, 4, 3]),  # of SOLO
+    'num_points': (12544, 100),  # of Mask2Former
+    'num_queries': (900, 100),  # of DINO: no more than there are pixels
+    'num_hidden_layers': (12, 2),  # of the decoder of BLIP
+}
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    """A folder with small data below `data`, where configs look for it."""
+    folder = tmp_path_factory.mktemp('zoo')
+    root, rng = folder / 'data', np.random.default_rng(0)
+    sums = zoo_data.write_cifar(root, rng)
+    zoo_data.write_imagenet(root / 'imagenet', rng)
+    zoo_data.write_captions(root / 'coco', rng)
+    zoo_data.write_nocaps(root / 'nocaps', rng)
+    zoo_data.write_vocabulary(root / 'vocabulary')
+    zoo_data.write_ade20k(root / 'ade/ADEChallengeData2016', rng)
+    zoo_data.write_cityscapes(root / 'cityscapes', rng)
+    datasets = importlib.import_module('mmdet.datasets')
+    zoo_data.write_coco(
+        root / 'coco',
+        rng,
+        datasets.CocoDataset.METAINFO['classes'],
+        datasets.CocoPanopticDataset.METAINFO,
+    )
+    prepare_scenes.ensure(
+        root / 'scenes', zoo_data.TRAIN, zoo_data.VAL, classes=5
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        accept_cifar(patch, sums)
+        yield folder
+
+
+@pytest.fixture(scope='module', autouse=True)
+def quick_collection(data):
+    """Keep MMEngine, which often collects garbage, from modules to go over."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def no_formatting(monkeypatch):
+    """Keep MMEngine from formatting configs for its log, which is slow."""
+    for module in ('yapf.yapflib.yapf_api', 'mmengine.config.config'):
+        monkeypatch.setattr(
+            importlib.import_module(module),
+            'FormatCode',
+            lambda text, **_: (text, True),
+            raising=False,  # each family imports it in another place
+        )
+
+
+@pytest.fixture
+def panopticapi(monkeypatch):
+    """The one function of panopticapi, which PyPI lacks, to train with."""
+    if find_spec('panopticapi') is None:
+        module = ModuleType('panopticapi')
+        module.utils = SimpleNamespace(
+            rgb2id=lambda color: color.astype(int) @ (1, 256, 65536)
+        )
+        monkeypatch.setitem(sys.modules, 'panopticapi', module)
+
+
+def accept_cifar(patch, sums):
+    """Expect the checksums of the small files; else CIFAR is downloaded."""
+    datasets = importlib.import_module('mmpretrain.datasets')
+    for cls in (datasets.CIFAR10, datasets.CIFAR100):
+        for files in ('train_list', 'test_list'):
+            names = [name for name, _ in getattr(cls, files)]
+            patch.setattr(cls, files, [[name, sums[name]] for name in names])
+
+
+# What a config changes
+
+
+def base_of(file):
+    """The config that a config file inherits from."""
+    # Private, but the only ones who know what MMEngine takes for a base.
+    [base] = Config._get_base_files(str(file))
+    if '::' not in base:
+        base, _ = Config._get_cfg_path(base, str(file))
+    return load_config(base)
+
+
+def without_scope(value):
+    """A config without what MMEngine adds to that of another package."""
+    if isinstance(value, dict):
+        return {
+            key: without_scope(item)
+            for key, item in value.items()
+            if key != '_scope_'
+        }
+    if isinstance(value, (list, tuple)):
+        return [without_scope(item) for item in value]
+    return value
+
+
+def pruner_in(file):
+    """The name of the pruner in the name of a config."""
+    [name] = re.findall(r'(?<=-bls-)[a-z0-9]+', Path(file).stem)
+    names = {name.lower(): name for name in PRUNERS.module_dict}
+    return names[name]
+
+
+def type_in(cfg):
+    """The type of something, with or without its module."""
+    return cfg['type'].removeprefix('bls_mm.')
+
+
+@pytest.mark.parametrize('file', PRUNED)
+def test_config_adds_pruning_and_nothing_else(file):
+    path = ROOT / 'configs' / file
+    base, cfg = (
+        without_scope(config.to_dict())
+        for config in (base_of(path), load_config(path))
+    )
+    sampler = cfg['train_dataloader'].pop('sampler')
+    base_sampler = base['train_dataloader'].pop('sampler')
+    assert type_in(sampler) == 'BLSSampler'
+    assert sampler.pop('pruner')['type'] == pruner_in(file)
+    if 'inner' in sampler:
+        assert sampler['inner'] == base_sampler
+    else:
+        assert base_sampler['type'] in ('DefaultSampler', 'InfiniteSampler')
+        assert dict(sampler, type=base_sampler['type']) == base_sampler
+    *hooks, hook = cfg.pop('custom_hooks')
+    assert type_in(hook) == 'BLSHook'
+    assert hooks == (base.pop('custom_hooks', None) or [])
+    imports = cfg.pop('custom_imports')
+    base_imports = base.pop('custom_imports', None)
+    if base_imports is None:
+        assert imports == dict(imports=['bls_mm'], allow_failed_imports=False)
+    else:
+        assert imports == base_imports
+        assert hook['type'] == 'bls_mm.BLSHook'
+    assert cfg == base
+
+
+@pytest.mark.parametrize('file', FILES)
+def test_name_follows_the_grammar(file):
+    """`algorithm_modules_training_data`, the pruning after the batch."""
+    stem = Path(file).stem
+    training = r'\d+xb\d+(-bls-[a-z0-9]+)?(-[a-z0-9]+)*'
+    assert re.fullmatch(rf'[a-z0-9_-]+_{training}(_[a-z0-9-]+)+', stem)
+    assert ('-bls-' in stem) == has_pruning(
+        load_config(ROOT / 'configs' / file)
+    )
+
+
+# Where a config is listed
+
+
+def test_index_lists_every_config_once():
+    index = modelindex.load(str(ROOT / 'model-index.yml'))
+    listed = [model.config for model in index.models]
+    assert sorted(listed) == sorted(f'configs/{file}' for file in FILES)
+    collections = {item.name: item for item in index.collections}
+    for model in index.models:
+        assert model.name == Path(model.config).stem
+        folder = Path(model.config).parent
+        assert model.in_collection == f'BLS-{folder.name}'
+        collection = collections[model.in_collection]
+        assert collection.readme == f'{folder.as_posix()}/README.md'
+        assert model.metadata.data['Training Data']
+        # None were measured on these data, see docs/evidence.md.
+        assert model.results is None
+        techniques = model.metadata.data.get('Training Techniques', [])
+        wanted = [pruner_in(model.config)] if '-bls-' in model.name else []
+        assert techniques == wanted
+
+
+@pytest.mark.parametrize('folder', FOLDERS)
+def test_readme_has_a_row_for_every_config(folder):
+    text = (ROOT / 'configs' / folder / 'README.md').read_text()
+    rows = re.findall(r'^\| \[`([\w-]+)`\]\(\1\.py\) \|', text, re.MULTILINE)
+    here = [file for file in FILES if file.startswith(f'{folder}/')]
+    assert sorted(rows) == sorted(Path(file).stem for file in here)
+
+
+# Two iterations
+
+
+class Recorder(Hook):
+    """Write down what a run visits and its losses, and stop it."""
+
+    priority = 'VERY_LOW'
+
+    def __init__(self):
+        self.visited, self.losses = [], []
+
+    def before_train(self, runner):
+        dataset = runner.train_dataloader.dataset
+
+        def read(_, index):
+            self.visited.append(int(index))
+            return type(dataset).__mro__[1].__getitem__(dataset, index)
+
+        # Of the outermost dataset: Mosaic asks inner ones for more.
+        dataset.__class__ = type(
+            type(dataset).__name__, (type(dataset),), dict(__getitem__=read)
+        )
+
+    def after_train_iter(self, runner, batch_idx, data_batch, outputs):
+        self.losses.append(outputs['loss'].item())
+        if len(self.losses) == ITERS:
+            raise KeyboardInterrupt
+
+
+def small_config(file, work_dir):
+    """A config with small images, batches and nothing to download."""
+    args = train_tool.parse_args([str(file), '--work-dir', str(work_dir)])
+    cfg = train_tool.make_config(args)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.update(num_workers=0, persistent_workers=False)
+    cfg.train_dataloader.batch_size = BATCH
+    backbone = cfg.model.get('backbone') or {}
+    # The images of Swin have to be multiples of its windows.
+    keep_size = backbone.get('type') == 'SwinTransformer'
+    cfg = Config(smaller(cfg.to_dict(), keep_size))
+    cfg.merge_from_dict(
+        dict(
+            experiment_name=work_dir.name,  # MMEngine's hubs are global
+            log_level='WARNING',
+            randomness=dict(seed=0),
+        )
+    )
+    if 'visualizer' in cfg:
+        cfg.visualizer.name = work_dir.name
+    return cfg
+
+
+def smaller(node, keep_size):
+    """Shrink images wherever they stand in a config, and drop weights."""
+    if isinstance(node, (list, tuple)):
+        return type(node)(smaller(item, keep_size) for item in node)
+    if not isinstance(node, dict):
+        return node
+    if node.get('type') == 'Pretrained':
+        return None  # would be downloaded
+    node = {key: smaller(value, keep_size) for key, value in node.items()}
+    for key in () if keep_size else SIZE_KEYS:
+        if key in node:
+            node[key] = smaller_size(node[key])
+    for key, (old, new) in COUNTS.items():
+        if node.get(key) == old:
+            node[key] = new
+    for key in ('pretrained', 'load_from'):
+        if isinstance(node.get(key), str):
+            node[key] = None  # would be downloaded
+    if node.get('type') == 'BlipTokenizer':
+        node['name_or_path'] = 'data/vocabulary'  # would be downloaded
+    return node
+
+
+def smaller_size(value):
+    """A size, or several, in pixels."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(smaller_size, value))
+    if not isinstance(value, int) or value < 200:
+        return value
+    return max(64, value // 8 // 32 * 32)
+
+
+@pytest.mark.filterwarnings('ignore:__array__ impl:DeprecationWarning')
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument:UserWarning")
+@pytest.mark.parametrize('file', FILES)
+@pytest.mark.usefixtures('panopticapi')
+def test_config_trains(file, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(data)
+    monkeypatch.syspath_prepend(ROOT)  # for `configs.mmengine.plane_sweep`
+    cfg = small_config(ROOT / 'configs' / file, tmp_path)
+    # Metrics want packages of their own: read what they would be given.
+    validation = cfg.val_dataloader
+    cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
+    runner = train_tool.build_runner(cfg)
+    assert next(iter(runner.build_dataloader(validation)))
+    recorder = Recorder()
+    runner.register_hook(recorder)
+    with pytest.raises(KeyboardInterrupt):
+        runner.train()
+    assert runner.iter == ITERS - 1
+    assert len(recorder.losses) == ITERS
+    assert len(recorder.visited) == ITERS * BATCH
+    assert np.isfinite(recorder.losses).all()
+    sampler = runner.train_dataloader.batch_sampler.sampler
+    assert isinstance(sampler, BLSSampler) == (file in PRUNED)
+    if file in PRUNED:
+        assert type(sampler.pruner).__name__ == pruner_in(file)
+        scores = hook_of(runner).scores
+        moved = torch.nonzero(scores).flatten().tolist()
+        assert moved == sorted({i % len(scores) for i in recorder.visited})
+        assert len(moved) < len(scores)

@@ -1,0 +1,30 @@
+"""A checkpoint with scores, in a run that keeps none."""
+
+import pytest
+from mmengine.config import Config
+from toy import make_config, train
+
+from tools.train import build_runner
+
+
+@pytest.mark.parametrize('hooks', [[], [dict(type='BLSHook')]])
+def test_run_without_the_hook_says_that_scores_are_unused(
+    tmp_path, hooks, capfd
+):
+    train(tmp_path, train_cfg__max_epochs=2)
+    cfg = Config(
+        make_config(
+            tmp_path,
+            custom_hooks=hooks,
+            resume=True,
+            train_cfg__max_epochs=3,
+            train_dataloader__sampler__pruner=None,
+            experiment_name=f'unused{len(hooks)}',
+        )
+    )
+    runner = build_runner(cfg)
+    runner.train()
+    assert runner.epoch == 3
+    said = 'has scores, but the run has no BLSHook' in capfd.readouterr().err
+    log = ''.join(p.read_text() for p in tmp_path.rglob('*.log'))
+    assert (said or 'the run has no BLSHook' in log) is not bool(hooks)

@@ -1,0 +1,194 @@
+"""Launchers: real ranks on the CPU, started as users start them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from tools.dev.resume_check.killed import load
+from tools.dev.resume_check.processes import environment
+from tools.dev.resume_check.run import SIZE, make_config
+
+TOOLS = Path(__file__).parents[2] / 'tools'
+SCRIPT = ['bash', str(TOOLS / 'dist_train.sh')]
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def config(tmp_path):
+    """A config that knows nothing of pruning."""
+    config = make_config('epoch', 'None', ranks=2, seed=1)
+    config['custom_hooks'] = [dict(type='Journal', folder=str(tmp_path))]
+    config['train_dataloader']['sampler'] = dict(type='DefaultSampler')
+    path = tmp_path / 'config.py'
+    Config(config).dump(path)
+    return path
+
+
+def options(tmp_path):
+    return [
+        *('--prune', 'seta', '--prune-ratio', '0.2'),
+        *('--work-dir', str(tmp_path / 'work')),
+        *('--cfg-options', 'train_cfg.max_epochs=3'),
+    ]
+
+
+def assert_two_ranks_trained(tmp_path):
+    """Both did their part of three epochs, with the options of the command."""
+    (path,) = (tmp_path / 'work').glob('*.py')
+    sampler = Config.fromfile(path).train_dataloader.sampler
+    assert sampler.pruner.type == 'SeTa'
+    assert sampler.pruner.prune_ratio == 0.2
+    assert load(tmp_path / 'work' / 'epoch_3.pth')['bls']['world_size'] == 2
+    journals = [tmp_path / f'rank{rank}.jsonl' for rank in range(2)]
+    lines = [
+        json.loads(line)
+        for journal in journals
+        for line in journal.read_text().splitlines()
+    ]
+    visited = [
+        index
+        for line in lines
+        if line.get('epoch') == 0
+        for index in line['indices']
+    ]
+    assert set(visited) == set(range(SIZE))
+    assert len(visited) == SIZE + SIZE % 2
+
+
+def test_dist_train_starts_ranks_and_passes_arguments_on(tmp_path, config):
+    subprocess.run(
+        [*SCRIPT, config, '2', *options(tmp_path)],
+        env=environment(),
+        check=True,
+        timeout=200,
+    )
+    assert_two_ranks_trained(tmp_path)
+
+
+def test_threads_of_the_process_group_end_with_the_training(tmp_path, config):
+    """One that still frees a tensor at the exit of Python aborts it."""
+    script = tmp_path / 'script.py'
+    script.write_text(
+        'import sys\n'
+        'from pathlib import Path\n'
+        f'sys.path.insert(0, {str(TOOLS)!r})\n'
+        'import train\n'
+        'train.main()\n'
+        "threads = Path('/proc/self/task').glob('*/comm')\n"
+        'print(*[thread.read_text() for thread in threads])\n'
+    )
+    env = environment()
+    env.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=env['PORT'])
+    env.update(RANK='0', LOCAL_RANK='0', WORLD_SIZE='1')
+    done = subprocess.run(
+        [sys.executable, script, config, '--launcher', 'pytorch']
+        + options(tmp_path),
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    assert 'python' in done.stdout
+    assert 'gloo' not in done.stdout
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_dist_train_uses_the_gpus(tmp_path, config):
+    ranks = min(2, torch.cuda.device_count())
+    env = environment()
+    del env['CUDA_VISIBLE_DEVICES']
+    done = subprocess.run(
+        [*SCRIPT, config, str(ranks), *options(tmp_path), 'log_level=INFO'],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f'GPU number: {ranks}' in done.stdout
+    path = tmp_path / 'work' / 'epoch_3.pth'
+    assert load(path)['bls']['world_size'] == ranks
+
+
+def test_slurm_launcher_starts_ranks(tmp_path, config):
+    """Two tasks as `srun` would start them, on this machine."""
+    fake = tmp_path / 'scontrol'
+    fake.write_text('#!/bin/sh\n[ "$*" = "show hostname node[7-8]" ] || exit\n'
+                    'printf "127.0.0.1\\n127.0.0.2\\n"\n')  # fmt: skip
+    fake.chmod(0o755)
+    env = environment()
+    env.update(
+        PATH=os.pathsep.join([str(tmp_path), env['PATH']]),
+        MASTER_PORT=env['PORT'],
+        SLURM_NTASKS='2',
+        SLURM_NODELIST='node[7-8]',
+    )
+    env.pop('MASTER_ADDR', None)
+    command = [sys.executable, str(TOOLS / 'train.py'), config]
+    tasks = [
+        subprocess.Popen(
+            [*command, '--launcher', 'slurm', *options(tmp_path)],
+            env=dict(env, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank)),
+        )
+        for rank in range(2)
+    ]
+    try:
+        assert [task.wait(200) for task in tasks] == [0, 0]
+    finally:
+        for task in tasks:
+            task.kill()
+    assert_two_ranks_trained(tmp_path)
+
+
+def run_with_a_fake_python(tmp_path, *argv, **settings):
+    """What the script asks Python to do."""
+    fake = tmp_path / 'python'
+    fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    fake.chmod(0o755)
+    clean = {'PORT', 'NNODES', 'NODE_RANK', 'MASTER_ADDR'}
+    env = {k: v for k, v in os.environ.items() if k not in clean}
+    env['PATH'] = os.pathsep.join([str(tmp_path), env['PATH']])
+    env.update(settings)
+    done = subprocess.run(
+        [*SCRIPT, *argv], env=env, capture_output=True, text=True
+    )
+    return done.returncode, done.stdout.splitlines(), done.stderr
+
+
+def test_dist_train_takes_the_settings_of_openmmlab(tmp_path):
+    status, words, _ = run_with_a_fake_python(tmp_path, 'c.py', '8')
+    assert status == 0
+    assert words == [
+        *('-m', 'torch.distributed.run', '--nnodes=1', '--node_rank=0'),
+        *('--master_addr=127.0.0.1', '--master_port=29500'),
+        *('--nproc_per_node=8', str(TOOLS / 'train.py'), 'c.py'),
+        *('--launcher', 'pytorch'),
+    ]
+    status, words, _ = run_with_a_fake_python(
+        tmp_path,
+        *('c.py', '4', '--cfg-options', 'a.b=[1, 2]'),
+        NNODES='2',
+        NODE_RANK='1',
+        MASTER_ADDR='10.0.0.1',
+        PORT='29600',
+    )
+    assert words[2:7] == [
+        *('--nnodes=2', '--node_rank=1', '--master_addr=10.0.0.1'),
+        *('--master_port=29600', '--nproc_per_node=4'),
+    ]
+    assert words[-2:] == ['--cfg-options', 'a.b=[1, 2]']
+
+
+@pytest.mark.parametrize('argv', [[], ['config.py']])
+def test_dist_train_says_how_to_use_it(tmp_path, argv):
+    status, _, error = run_with_a_fake_python(tmp_path, *argv)
+    assert status == 2
+    assert error == 'usage: tools/dist_train.sh CONFIG GPUS [ARG...]\n'
