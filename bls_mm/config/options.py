@@ -1,31 +1,7 @@
-"""Options of a command line, applied to a config."""
-
-from argparse import ArgumentParser
+"""Options of the command line, applied to a config."""
 
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
-
-
-def add_pruning_options(parser: ArgumentParser) -> None:
-    """Add what says how to prune, once `--prune` says by which rule."""
-    parser.add_argument(
-        '--prune-ratio',
-        type=float,
-        help='share of the prunable samples to drop, in [0, 1); defaults to '
-        'that of the pruner',
-    )
-    parser.add_argument(
-        '--target-saving',
-        type=float,
-        help='share of the visits of the whole run to save, in (0, 1), in '
-        'place of `--prune-ratio`',
-    )
-    parser.add_argument(
-        '--score',
-        metavar='NAME[:batch][:SETTING=VALUE]',
-        help='what to score samples by, such as `ema:batch:alpha=0.7`; '
-        '`batch` leaves the losses of single samples alone',
-    )
 
 
 def use_amp(cfg: Config) -> None:
