@@ -9,8 +9,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import TRANSFORMS
 from toy import hook_of, record_scored
 
-from bls_mm.zoo import load_config
 from bls_mm.runner.build import build_runner, make_config
+from bls_mm.zoo import load_config
 from tools.dataset_converters import prepare_scenes
 
 pytest.importorskip('mmdet')

@@ -23,8 +23,8 @@ from toy import hook_of
 
 from bls_mm import PRUNERS, BLSSampler
 from bls_mm.config.pruning import has_pruning
-from bls_mm.zoo import load_config
 from bls_mm.runner.build import build_runner, make_config
+from bls_mm.zoo import load_config
 from tools.dataset_converters import prepare_scenes
 
 pytest.importorskip('mlxtend')
