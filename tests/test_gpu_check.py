@@ -311,6 +311,7 @@ def test_single_seed_has_no_error_and_no_full_run_no_row():
     [
         (['gpu_check.sh', '--only', 'nothing'], '--only takes tests, bench'),
         (['gpu_check.sh', '--out'], '--out needs a value'),
+        (['gpu_check.sh', '--minutes', '0.5'], 'takes a whole number, but'),
         (['gpu_check.sh', '--fast'], 'unknown option --fast'),
         (['collect_wheels.sh'], 'Collect what a bare GPU machine lacks'),
     ],

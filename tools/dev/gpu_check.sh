@@ -58,6 +58,9 @@ for part in "${parts[@]}"; do
   esac
 done
 
+[[ $minutes =~ ^[1-9][0-9]*$ ]] ||
+  die "--minutes takes a whole number, but got $minutes"
+
 mkdir -p "$out" && out=$(cd "$out" && pwd) || die "cannot write to $out"
 [ -z "$wheels" ] || wheels=$(cd "$wheels" && pwd) || die 'no such --wheels'
 [ -z "${CIFAR10:-}" ] || CIFAR10=$(realpath "$CIFAR10")
@@ -65,7 +68,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit
 here=tools/dev/gpu_check
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-end=$(awk "BEGIN { print int(60 * $minutes) }")
+end=$((60 * minutes))
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1
 # MMEngine would take any GPU that it sees.
 [ -z "$smoke" ] || export CUDA_VISIBLE_DEVICES=''
@@ -86,7 +89,8 @@ tests() {
   [ -z "$smoke" ] || workers=2
   mapfile -t files < <(grep -rlE 'mark\.gpu' --include='test_*.py' tests)
   # Warnings are shown, but no errors here: each torch brings new ones.
-  timeout -k 5 "$(smaller "${TESTS_SECONDS:-110}" "$(left)")" \
+  # Interrupted, pytest still says what failed.
+  timeout -s INT -k 10 "$(smaller "${TESTS_SECONDS:-110}" "$(left)")" \
     "$python" -m pytest "${files[@]}" -m gpu -n $workers -q --durations 5 \
     -o filterwarnings=default -p no:cacheprovider -p no:benchmark
 }
@@ -101,9 +105,9 @@ benchmark() {
 }
 
 cifar10() {
-  local data=() run=("$python" $here/cifar10_gpu.py --out "$out")
+  local data=() budget=0 run=("$python" $here/cifar10_gpu.py --out "$out")
   if [ -n "$smoke" ]; then
-    run+=(--smoke --device cpu)
+    run+=(--smoke --device cpu --subset 480)
   else
     [ -n "${CIFAR10:-}" ] || { echo 'set CIFAR10 to the data'; return 1; }
     run+=(--device cuda)
@@ -114,9 +118,10 @@ cifar10() {
       return
   fi
   # Python has to start, and the last table to be written.
-  local for_runs=$(($(left) - 25))
-  timeout -k 5 "$(left)" "${run[@]}" "${data[@]}" \
-    --minutes "$(awk "BEGIN { print $for_runs / 60 }")" "${more[@]}"
+  [ "$(left)" -le 25 ] || budget=$(($(left) - 25))
+  printf -v budget '%d.%02d' $((budget / 60)) $((budget % 60 * 100 / 60))
+  timeout -k 5 "$(left)" "${run[@]}" "${data[@]}" --minutes "$budget" \
+    "${more[@]}"
 }
 
 main() {
