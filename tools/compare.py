@@ -12,40 +12,18 @@ with the same seed; `--fewer-epochs` trains on all the data, with the whole
 schedule compressed to as many visits as that variant made. Ends with a table
 on the terminal, `compare.json` and `compare.png`; `compare_pool.py` compares
 its variants with any other than the full run, and pools several tables.
+
+After an interruption the same command goes on: finished runs are kept, the
+one that was interrupted starts again. `bls_mm.comparison.compare` does the
+same in Python.
 """
 
 import argparse
-import hashlib
-import json
-import os
-import re
-import subprocess
-import sys
-from collections import deque
 from pathlib import Path
 
 from mmengine.config import DictAction
 
-from bls_mm.comparison.report import (
-    FULL,
-    RANDOM,
-    make_table,
-    metric_of,
-    plot,
-    print_table,
-    summarise,
-)
-from bls_mm.comparison.run import TRUE, write_json
-from bls_mm.comparison.variants import run_settings, split_variant, variants
-from bls_mm.config.pruning import add_pruning
-from bls_mm.zoo import load_config
-
-# The log lines that tell how a run is getting on.
-RUN = 'bls_mm.comparison.run'
-PROGRESS = re.compile(r'\d\d/\d\d [\d:]{8} - .* - (Epoch\(|Iter\(|BLS)')
-
-
-# The command line
+from bls_mm.comparison import compare, make_console
 
 
 def parse_args(argv=None):
@@ -57,7 +35,7 @@ def parse_args(argv=None):
     parser.add_argument(
         '--prune',
         nargs='+',
-        default=['infobatch', RANDOM],
+        default=['infobatch', 'random'],
         metavar='PRUNER[:SCORE]',
         help='the pruned variants; defaults to infobatch and random',
     )
@@ -87,8 +65,10 @@ def parse_args(argv=None):
     )
     parser.add_argument(
         '--resume',
-        action='store_true',
-        help='keep the results in the work dir of runs with these settings',
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help='keep the finished runs in the work dir, which is the default; '
+        'runs with other settings are refused; `--no-resume` makes all anew',
     )
     parser.add_argument(
         '--cfg-options',
@@ -97,125 +77,27 @@ def parse_args(argv=None):
         default={},
         help='settings that override the config in all runs, as key=value',
     )
-    args = parser.parse_args(argv)
-    if args.work_dir is None:
-        args.work_dir = f'work_dirs/compare_{Path(args.config).stem}'
-    return args
+    return parser.parse_args(argv)
 
 
 def main():
     args = parse_args()
+    console = make_console()
     try:
-        results = run_all(args)
-        report(results, args)
+        found = compare(**vars(args), console=console)
     except (FileNotFoundError, RuntimeError, TypeError, ValueError) as error:
         raise SystemExit(f'{Path(__file__).name}: error: {error}') from None
-
-
-# All runs, each in a process of its own
-
-
-def run_all(args):
-    """Run all variants of a seed, then those of the next seed.
-
-    What is compared runs close together, so that a machine which becomes
-    slower in the course of hours does not favour one variant.
-
-    Returns:
-        list[dict]: Results of all runs.
-    """
-    cfg = load_config(args.config)
-    for name in args.prune:  # fail now, not after the full run
-        pruner, score = split_variant(name)
-        score = None if score == TRUE else score
-        add_pruning(cfg, pruner, args.prune_ratio, score, args.target_saving)
-    config_hash = hashlib.sha256(cfg.pretty_text.encode()).hexdigest()
-    names = variants(args.prune, args.fewer_epochs)
-    results = []
-    for seed in args.seeds:
-        reference = None
-        for name in names:
-            number = f'{len(results) + 1} of {len(names) * len(args.seeds)}'
-            print(f'==> Run {number}: {name}, seed {seed}', flush=True)
-            settings = run_settings(name, seed, args, config_hash, reference)
-            results.append(run(settings, args))
-            metric_of(results[-1], args.metric)  # if it has none, fail now
-            if reference is None and name != FULL:
-                reference = results[-1]
-    return results
-
-
-def run(settings, args):
-    """Run in a process of its own, unless its result is there already."""
-    variant = re.sub(r'[ :]', '_', settings['variant'])
-    folder = Path(args.work_dir, f'seed{settings["seed"]}', variant)
-    file = folder / 'result.json'
-    if args.resume and file.exists():
-        done = json.loads(file.read_text())
-        if done['settings'] == json.loads(json.dumps(settings)):
-            print(f'Kept the result in {file}')
-            return done
-    folder.mkdir(parents=True, exist_ok=True)
-    file.unlink(missing_ok=True)
-    write_json(folder / 'settings.json', settings)
-    run_process(folder / 'settings.json', folder / 'output.log')
-    return json.loads(file.read_text())
-
-
-def run_process(settings, log):
-    """Start `compare_run.py`, show its progress, keep all that it prints.
-
-    Args:
-        settings (Path): File of settings.
-        log (Path): File for the output.
-
-    Raises:
-        RuntimeError: If it fails. The message has the end of the output.
-    """
-    command = [sys.executable, '-u', '-m', RUN, str(settings)]
-    tail = deque(maxlen=30)
-    with (
-        subprocess.Popen(
-            command,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors='replace',
-        ) as process,
-        open(log, 'w') as file,
-    ):
-        for line in process.stdout:
-            tail.append(line)
-            file.write(line)
-            if PROGRESS.match(line):
-                print(line, end='', flush=True)
-    if process.returncode:
-        raise RuntimeError(
-            f'the run failed, see {log}. Its last lines:\n{"".join(tail)}'
-        )
-
-
-def environment():
-    """The environment of a run, which leaves one core to data loading.
-
-    Threads that wait for one another while something else has their core
-    make a small model slow by a varying factor, and the times noise.
-    """
-    threads = max(1, (os.cpu_count() or 1) - 1)
-    return {'OMP_NUM_THREADS': str(threads), **os.environ}
-
-
-def report(results, args):
-    """Print the table; write `compare.json` and `compare.png`."""
-    rows = summarise(results, args.metric)
-    metric, _ = metric_of(results[0], args.metric)
-    folder = Path(args.work_dir)
-    content = dict(config=args.config, metric=metric, table=rows, runs=results)
-    write_json(folder / 'compare.json', content)
-    plot(results, rows, metric, folder / 'compare.png')
-    print_table(make_table(rows, metric))
-    print(f'The same in {folder}/compare.json, a plot in {folder}/compare.png')
+    except KeyboardInterrupt:
+        raise SystemExit(
+            'Interrupted. Finished runs are kept; the command goes on with '
+            'them unless it has `--no-resume`.'
+        ) from None
+    console.print(found.make_table())
+    console.print(
+        f'The same in {found.file}, a plot in {found.plot}',
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 if __name__ == '__main__':

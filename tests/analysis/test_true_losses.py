@@ -1,0 +1,130 @@
+"""True losses, and the score of `compare` that is made of them."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from blobs import CONFIG, SIZE
+from mmengine.hooks import Hook
+from torch.nn.functional import cross_entropy
+from toy import hook_of
+
+from bls_mm.analysis.true_losses import (
+    build_true_loss_dataset,
+    check_scipy,
+    measure_true_losses,
+    rate_scores,
+    solve_losses,
+)
+from bls_mm.comparison.run import make_run_config
+from bls_mm.runner.build import build_runner
+
+# Measures
+
+
+def test_rating_of_the_truth_and_of_its_opposite():
+    truth = np.arange(100.0)
+    best, worst = rate_scores(truth, truth), rate_scores(-truth, truth)
+    assert best['spearman'] == pytest.approx(1)
+    assert worst['spearman'] == pytest.approx(-1)
+    assert (best['recall10'], worst['recall10']) == (1, 0)
+    assert best['mass10'] == pytest.approx(truth[90:].sum() / truth.sum())
+    assert worst['mass30'] == pytest.approx(truth[:30].sum() / truth.sum())
+
+
+def test_solve_finds_losses_that_do_not_change():
+    generator = np.random.default_rng(0)
+    losses = generator.lognormal(size=60)
+    batches = []
+    for _ in range(40):
+        order = generator.permutation(60).reshape(-1, 2)
+        batches += [(ids.tolist(), losses[ids].mean()) for ids in order]
+    found = solve_losses(batches, 60)
+    assert np.corrcoef(found, losses)[0, 1] > 0.95
+
+
+def test_missing_scipy_is_named_with_what_installs_it(monkeypatch):
+    check_scipy()
+    monkeypatch.setitem(sys.modules, 'scipy.stats', None)
+    with pytest.raises(ImportError, match=r'`scipy`.*"bls_mm\[demo\]"'):
+        check_scipy()
+
+
+# Runs
+
+
+def build(options, folder, score):
+    settings = dict(
+        config=CONFIG,
+        cfg_options=options,
+        seed=0,
+        prune='infobatch',
+        prune_ratio=None,
+        target_saving=0.3,
+        score=score,
+        schedule_share=None,
+    )
+    cfg = make_run_config(settings, str(folder))
+    cfg.experiment_name = folder.name  # MMEngine's hubs are global
+    return build_runner(cfg)
+
+
+@pytest.mark.slow
+def test_true_losses_are_those_of_each_sample_alone(options, tmp_path):
+    runner = build(options, tmp_path, 'ema:batch:alpha=0.5')
+    runner.train()
+    rule = hook_of(runner).score
+    assert (type(rule).__name__, rule.alpha) == ('EMAScore', 0.5)
+    model = runner.model
+    model.train()
+    dataset = build_true_loss_dataset(runner.cfg)
+    found = measure_true_losses(model, dataset)
+    assert model.training and model.backbone.training
+    assert len(found) == SIZE
+    model.eval()
+    for index in (0, 7, SIZE - 1):
+        sample = dataset[index]
+        pixels = (sample['inputs'][None].float() - 33.3) / 78.6
+        with torch.no_grad():
+            logits = model(pixels, mode='tensor')
+        label = sample['data_samples'].gt_label
+        expected = cross_entropy(logits, label).item()
+        assert found[index] == pytest.approx(expected, rel=1e-4)
+
+
+class Compare(Hook):
+    """Note scores and true losses once an epoch has been selected."""
+
+    priority = 'VERY_LOW'
+
+    def __init__(self):
+        self.pairs = []
+
+    def before_train_epoch(self, runner):
+        truth = measure_true_losses(
+            runner.model, build_true_loss_dataset(runner.cfg)
+        )
+        self.pairs.append((hook_of(runner).scores.clone(), truth))
+
+
+@pytest.mark.slow
+def test_score_true_selects_by_the_losses_of_the_moment(options, tmp_path):
+    runner = build(options, tmp_path, 'true')
+    compare = Compare()
+    runner.register_hook(compare)
+    runner.train()
+    assert not compare.pairs[0][0].any()
+    for scores, truth in compare.pairs[1:]:
+        np.testing.assert_allclose(scores.numpy(), truth, rtol=1e-4)
+
+
+def test_score_true_needs_epochs(options, tmp_path):
+    loop = {
+        'train_cfg': dict(
+            _delete_=True, by_epoch=False, max_iters=4, val_interval=4
+        )
+    }
+    runner = build({**options, **loop}, tmp_path, 'true')
+    with pytest.raises(ValueError, match='`true` needs a loop with epochs'):
+        runner.train()
