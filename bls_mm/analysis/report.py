@@ -7,7 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader
 from PIL import Image
 
-_TEMPLATE = 'analyze_scores_report.html.j2'
+_TEMPLATE = 'report.html.j2'
 _SIDE = 240  # pixels of a picture, for sharp ones of half of that
 _MOST_CLASSES = 30
 

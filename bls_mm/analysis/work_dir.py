@@ -14,7 +14,7 @@ from torch.utils.data import Subset
 from bls_mm import PRUNERS, Pruner
 from bls_mm.checkpoint import state
 from bls_mm.checkpoint.files import is_complete
-from bls_mm.checkpoint.trusted import trust_mmengine_classes
+from bls_mm.checkpoint.trusted import load_checkpoint
 from bls_mm.datasets.sample_ids import sample_ids
 from bls_mm.passes.budget import annealing_start
 from bls_mm.passes.target import share_to_drop
@@ -123,7 +123,6 @@ def read_snapshots(work_dir):
             "`default_hooks = dict(checkpoint=dict(type='CheckpointHook', "
             'interval=1, max_keep_ckpts=-1))`.'
         )
-    trust_mmengine_classes()
     found, left_out = {}, []
     for file in files:
         try:
@@ -157,13 +156,7 @@ def read_snapshot(file):
     """
     if not is_complete(file):
         raise ValueError('is damaged')
-    try:  # the weights of the model stay on disk
-        checkpoint = torch.load(
-            str(file), map_location='cpu', weights_only=True, mmap=True
-        )
-    except Exception as error:  # a pickle can raise anything
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f'cannot be loaded safely ({reason})') from error
+    checkpoint = load_checkpoint(file)
     bls = checkpoint.get(state.KEY) if isinstance(checkpoint, dict) else None
     if not isinstance(bls, dict):
         raise ValueError(f'has no key `{state.KEY}`')
