@@ -49,7 +49,7 @@ def test_interrupted_compare_goes_on_unless_told_otherwise(
 
 
 def test_compare_ends_in_one_line_where_it_cannot_run(argv, monkeypatch):
-    with pytest.raises(SystemExit, match='compare.py: error: .*InfoBatch'):
+    with pytest.raises(SystemExit, match='tool.py: error: .*InfoBatch'):
         run(compare, monkeypatch, *argv, '--prune', 'magic')
 
 

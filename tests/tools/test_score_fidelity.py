@@ -26,5 +26,5 @@ def test_command_prints_the_table(tmp_path, monkeypatch, capsys):
 
 
 def test_command_ends_in_one_line_where_it_cannot_run(monkeypatch):
-    with pytest.raises(SystemExit, match='score_fidelity.py: error: .*magic'):
+    with pytest.raises(SystemExit, match='tool.py: error: .*magic'):
         run(monkeypatch, '--scores', 'magic')
