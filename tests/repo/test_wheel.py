@@ -130,9 +130,17 @@ def test_installed_package_trains_a_config_of_its_own(python, elsewhere):
     )
     code = 'import bls_mm, os; print(os.path.dirname(bls_mm.__file__))'
     package = Path(run(python, '-c', code).split()[-1])
-    train = package / '.mim' / 'tools' / 'train.py'
     env = dict(os.environ, OMP_NUM_THREADS='1')
-    output = run(python, train, 'mine.py', '--work-dir', 'out', env=env)
+    shown = {
+        run(*command, 'mine.py', '--dry-run', env=env).split('\n\n')[-1]
+        for command in (
+            [python, '-m', 'bls_mm', 'train'],
+            [python, package / '.mim' / 'tools' / 'train.py'],
+        )
+    }
+    assert len(shown) == 1 and 'epochs 2 to 3 of 4\n' in shown.pop()
+    command = python.parent / 'bls-mm'
+    output = run(command, 'train', 'mine.py', '--work-dir', 'out', env=env)
     assert re.search(r'BLS: visited \d\d samples instead of 32', output)
     assert 'Failed to search registry' not in output
     assert (elsewhere / 'out' / 'epoch_4.pth').is_file()
