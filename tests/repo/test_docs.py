@@ -183,10 +183,10 @@ RULES = [
 def test_method_card_has_the_settings_of_the_code(rule):
     cards = (ROOT / 'docs' / 'methods.md').read_text().split('\n## ')
     (card,) = [c for c in cards if c.startswith(f'{rule.__name__}\n')]
-    rows = re.findall(r"(?m)^\| `(\w+)` \| `?([\w.']+)`? \|", card)
-    assert {name for name, _ in rows} == set(inspect.signature(rule).parameters)
+    told = dict(re.findall(r"(?m)^\| `(\w+)` \| `?([\w.']+)`? \|", card))
+    assert set(told) == set(inspect.signature(rule).parameters)
     built = rule()
-    for name, default in rows:
+    for name, default in told.items():
         assert ast.literal_eval(default) == getattr(built, name), name
 
 
