@@ -1,13 +1,13 @@
 """What a run will visit and save, as far as its settings tell beforehand."""
 
-import math
 from typing import List, NamedTuple, Optional
 
 from bls_mm.pruners import Pruner
 
 from .budget import Budget, annealing_start, cut_length, is_pruned
+from .selection import Progress, next_share
 from .shares import Shares, expected_shares
-from .target import largest_target, prunable_visits, share_to_drop
+from .target import check_target
 
 
 class Forecast(NamedTuple):
@@ -67,7 +67,7 @@ def forecast(
     per_pass = samples
     if batch_size is not None and budget.denominator == 1:
         per_pass = min(samples, budget.numerator * batch_size)
-    check_target(budget, pruner, per_pass)
+    check_target(pruner, budget, per_pass)
     shares = Shares(0.0)
     if pruner is not None and pruner.target_saving is None:
         shares = expected_shares(pruner)
@@ -75,11 +75,8 @@ def forecast(
     for number in range(budget.passes):
         share = shares.annealed if number else 0.0
         if pruner and is_pruned(number, budget.passes, pruner.delta):
-            share = shares.pruned
-            if pruner.target_saving is not None:
-                share = _share_of_target(
-                    budget, pruner, per_pass, first, visits
-                )
+            progress = Progress(budget, per_pass, first, visits)
+            share = next_share(pruner, progress) or shares.pruned
         kept = max(1, round((1 - share) * samples)) + waiting
         whole, last = budget.full_end(number), budget.end(number)
         length = _batches(kept, budget, samples, batch_size, whole - first)
@@ -103,18 +100,6 @@ def forecast(
     )
 
 
-def _share_of_target(
-    budget: Budget, pruner: Pruner, per_pass: int, step: int, visits: int
-) -> float:
-    """What a pass drops for a ``target_saving``, as the planner decides."""
-    return share_to_drop(
-        pruner.target_saving or 0.0,
-        budget.visits(budget.steps, per_pass),
-        budget.visits(step, per_pass) - visits,
-        prunable_visits(budget, pruner.delta, per_pass, step),
-    )
-
-
 def _batches(
     kept: int,
     budget: Budget,
@@ -131,31 +116,6 @@ def _batches(
         # A pass that it would leave empty is not pruned.
         return kept // batch_size or budget.numerator
     return -(-kept // batch_size)
-
-
-def check_target(
-    budget: Budget, pruner: Optional[Pruner], samples_per_pass: int
-) -> None:
-    """Refuse a ``target_saving`` that a run cannot reach.
-
-    Args:
-        budget (Budget): What the unpruned run would do.
-        pruner (Pruner, optional): The rule.
-        samples_per_pass (int): Samples that a whole pass visits.
-
-    Raises:
-        ValueError: If it is more than the run can save.
-    """
-    if pruner is None or pruner.target_saving is None:
-        return
-    largest = largest_target(budget, pruner.delta, samples_per_pass)
-    if pruner.target_saving > largest + 1e-9:
-        raise ValueError(
-            '`train_dataloader.sampler.pruner.target_saving` should be at '
-            f'most {math.floor(largest * 1000 + 1e-6) / 1000} in a run of '
-            f'{budget.passes} passes with `delta={pruner.delta}`, but got '
-            f'{pruner.target_saving}.'
-        )
 
 
 def describe(

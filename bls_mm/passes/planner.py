@@ -1,6 +1,5 @@
 """Deciding, pass by pass, which samples a run visits."""
 
-import math
 from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 import torch
@@ -18,7 +17,7 @@ from .budget import (
     iterations_left,
 )
 from .selection import Progress, select_pass
-from .target import largest_target
+from .target import check_target
 
 
 class Beginning(NamedTuple):
@@ -83,7 +82,7 @@ class PassPlanner:
         self.weights: Optional[Tensor] = None
         self.carried_weights = torch.empty(0)
         self.skip_to(0)
-        self._check_target()
+        check_target(sampler.pruner, self.budget, self._samples_per_pass)
 
     def _attach(
         self,
@@ -353,21 +352,6 @@ class PassPlanner:
             self.visited,
         )
         return select_pass(pruner, scores, self.sampler.seed, number, progress)
-
-    def _check_target(self) -> None:
-        pruner = self.sampler.pruner
-        if pruner is None or pruner.target_saving is None:
-            return
-        largest = largest_target(
-            self.budget, self.delta, self._samples_per_pass
-        )
-        if pruner.target_saving > largest + 1e-9:
-            raise ValueError(
-                '`train_dataloader.sampler.pruner.target_saving` should be at '
-                f'most {math.floor(largest * 1000 + 1e-6) / 1000} in a run of '
-                f'{self.budget.passes} passes with `delta={pruner.delta}`, '
-                f'but got {pruner.target_saving}.'
-            )
 
     def _begin_pass(self, number: int, first_step: int) -> None:
         """Fix the indices and the length of a pass."""

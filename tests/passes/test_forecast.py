@@ -16,7 +16,7 @@ ITERATIONS = dict(
 
 
 class OwnRule(Pruner):
-    def _select(self, scores, generator):
+    def select_ratio(self, scores, generator, epoch):
         raise NotImplementedError
 
 
