@@ -1,6 +1,7 @@
 """Write the config file that prunes the data of another config."""
 
 import argparse
+import shlex
 from typing import List, Optional
 
 from .parsing import (
@@ -82,4 +83,5 @@ def main(argv: Optional[List[str]] = None, prog: Optional[str] = None) -> None:
         from bls_mm.config import write_config
 
         path = write_config(output=output, force=force, **settings)
-    say(f'Wrote {path}. To train it: python -m bls_mm train {path}')
+    command = f'python -m bls_mm train {shlex.quote(str(path))}'
+    say(f'Wrote {path}. To train it: {command}')

@@ -81,8 +81,9 @@ def test_dry_run_prints_on_the_first_rank_only(config, capsys, monkeypatch):
 def test_written_config_is_the_one_that_a_dry_run_shows(config, capsys):
     output = config.replace('toy.py', 'pruned.py')
     make_config.main([config, '--prune', 'seta', '-o', output])
-    assert f'Wrote {output}. To train it: python -m bls_mm train' in (
-        capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert said == (
+        f'Wrote {output}. To train it: python -m bls_mm train {output!r}\n'
     )
     pruner = Config.fromfile(output).train_dataloader.sampler.pruner
     assert pruner == dict(type='SeTa')

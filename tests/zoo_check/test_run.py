@@ -3,7 +3,7 @@
 import pytest
 
 from bls_mm import BLSHook
-from bls_mm.passes import planner
+from bls_mm.passes import selection
 from bls_mm.runner import loop
 from bls_mm.samplers.batch_tracker import BatchTracker
 from bls_mm.zoo_check.run import RecordingScore, check_config
@@ -83,7 +83,7 @@ def only_one(self, scores, indices, loss):
     [
         (RecordingScore, 'update', shifted, 'scored sample'),
         (RecordingScore, 'update', only_one, 'for a batch of'),
-        (planner, 'is_pruned', lambda *_: False, 'nothing was pruned'),
+        (selection, 'is_pruned', lambda *_: False, 'nothing was pruned'),
         (loop, 'step_schedulers', lambda *_: None, '_global_step'),
         (loop, 'set_max_iters', lambda *_: None, 'announced'),
         (BLSHook, 'visited', 7, 'samples visited: 7'),
@@ -99,7 +99,7 @@ def test_defect_is_found(
 
 
 def test_own_error_in_mid_run_is_no_refusal(tmp_path, monkeypatch):
-    monkeypatch.setattr(BatchTracker, 'record', lambda self, batches: batches)
+    monkeypatch.setattr(BatchTracker, 'record', lambda self, draw: draw())
     result = verdict(tmp_path)
     assert result['verdict'] == 'FAILED'
-    assert 'lost track' in result['reason']
+    assert 'does not know which samples' in result['reason']
