@@ -5,7 +5,14 @@ from mmengine.device import get_device
 
 
 def use_amp(cfg: Config) -> None:
-    """Switch the optimizer wrapper to mixed precision."""
+    """Switch the optimizer wrapper to mixed precision.
+
+    Args:
+        cfg (Config): Changed in place.
+
+    Raises:
+        ValueError: If there is no GPU.
+    """
     if get_device() == 'cpu':
         raise ValueError('`--amp` needs a GPU, but there is none.')
     cfg.optim_wrapper['type'] = 'AmpOptimWrapper'
@@ -13,7 +20,14 @@ def use_amp(cfg: Config) -> None:
 
 
 def use_auto_scale_lr(cfg: Config) -> None:
-    """Let the runner scale the learning rate to the batch size."""
+    """Let the runner scale the learning rate to the batch size.
+
+    Args:
+        cfg (Config): Changed in place.
+
+    Raises:
+        ValueError: If the config has no ``auto_scale_lr.base_batch_size``.
+    """
     if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
         raise ValueError(
             '`--auto-scale-lr` needs `auto_scale_lr.base_batch_size`, which '
@@ -23,7 +37,11 @@ def use_auto_scale_lr(cfg: Config) -> None:
 
 
 def fill_dataloaders(cfg: Config) -> None:
-    """Add what mmpretrain's configs leave to its own `tools/train.py`."""
+    """Add what mmpretrain's configs leave to its own ``tools/train.py``.
+
+    Args:
+        cfg (Config): Changed in place, if its default scope is mmpretrain's.
+    """
     if cfg.get('default_scope') != 'mmpretrain':
         return
     for split in ('train', 'val', 'test'):

@@ -6,7 +6,8 @@ from bls_mm import BLSHook
 from bls_mm.passes import selection
 from bls_mm.runner import loop
 from bls_mm.samplers.batch_tracker import BatchTracker
-from bls_mm.zoo_check.run import RecordingScore, check_config
+from bls_mm.zoo_check import check_config
+from bls_mm.zoo_check.witness import RecordingScore
 
 TOY = """
 train_dataloader = dict(
