@@ -140,7 +140,7 @@ def main(argv: Optional[List[str]] = None, prog: Optional[str] = None) -> None:
 
 def show_plan(cfg: Any) -> None:
     """Print a config and what training it would do, on the first rank."""
-    from bls_mm.runner.plan import format_plan, make_plan
+    from bls_mm.dry_run import format_plan, make_plan
 
     ranks = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
     if any(os.environ.get(name, '0') != '0' for name in ranks):

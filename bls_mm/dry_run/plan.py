@@ -1,4 +1,4 @@
-"""What a training would do, worked out without training."""
+"""The plan of a training: passes, visits, iterations and saving."""
 
 import os
 from typing import Any, Iterator, NamedTuple, Optional, Tuple

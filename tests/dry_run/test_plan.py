@@ -5,7 +5,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from toy import make_config, make_runner
 
-from bls_mm.runner.plan import format_plan, make_plan
+from bls_mm.dry_run import format_plan, make_plan
 
 RANDOM = dict(type='RandomPrune', prune_ratio=0.5)
 INFOBATCH = dict(type='InfoBatch')
