@@ -1,6 +1,7 @@
 """The command line of the package: `python -m bls_mm`, or `bls-mm`."""
 
 import argparse
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -47,6 +48,20 @@ def main(
         return module.main(rest, f'{prog} {name}')
     make_parser(prog).parse_args(words or ['--help'])
     return None
+
+
+def run_script() -> Optional[int]:
+    """Run `bls-mm`: like `python -m bls_mm`, it finds modules of the user.
+
+    Configs name them in ``custom_imports``. A script alone would not look for
+    them in the current folder.
+
+    Returns:
+        int or None: As :func:`main`.
+    """
+    if not getattr(sys.flags, 'safe_path', False):  # from Python 3.11 on
+        sys.path.insert(0, os.getcwd())
+    return main()
 
 
 def make_parser(prog: str) -> argparse.ArgumentParser:

@@ -18,6 +18,16 @@ def test_command_gets_its_arguments_and_its_name(monkeypatch):
     assert calls == [(['config.py', '--amp'], 'bls-mm train')]
 
 
+def test_script_finds_modules_of_the_current_folder(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, 'path', [*sys.path])
+    monkeypatch.setattr(sys, 'argv', ['bls-mm', 'train', 'config.py'])
+    monkeypatch.setattr(train, 'main', lambda *args: seen.append(sys.path[0]))
+    cli.run_script()
+    assert seen == [str(tmp_path)]
+
+
 def test_unknown_command_lists_the_known_ones(capsys):
     with pytest.raises(SystemExit):
         cli.main(['trian', 'config.py'])
