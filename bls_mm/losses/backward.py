@@ -29,8 +29,8 @@ class LossRescaler:
     Attributes:
         weight (Tensor or float, optional): Factor of the loss, shape (); None
             leaves the loss as it is.
-        loss (Tensor, optional): Sum of the unscaled losses since
-            :meth:`clear`, detached, shape ().
+        loss (Tensor, optional): Sum of the unscaled losses of the iteration,
+            detached, shape (); None before the first.
     """
 
     def __init__(self, optim_wrapper: Any) -> None:
@@ -43,8 +43,14 @@ class LossRescaler:
         for wrapper in self._wrappers:
             self._wrap(wrapper)
 
-    def clear(self) -> None:
-        """Forget the loss of the last iteration."""
+    def start(self, weight: Union[Tensor, float, None]) -> None:
+        """Begin an iteration.
+
+        Args:
+            weight (Tensor or float, optional): Factor of its loss, shape ();
+                None leaves it as it is.
+        """
+        self.weight = weight
         self.loss = None
 
     def close(self) -> None:

@@ -31,6 +31,11 @@ class Budget(NamedTuple):
             1, math.ceil(self.steps * self.denominator / self.numerator)
         )
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether passes have whole numbers of iterations."""
+        return self.denominator == 1
+
     def visits(self, steps: int, samples_per_pass: int) -> int:
         """Samples that it visits in a number of steps.
 

@@ -1,6 +1,6 @@
 """The batches of an iteration-based loop, pass by pass."""
 
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, Optional
 
 from torch.utils.data import DataLoader
 
@@ -15,25 +15,36 @@ class PassIterator:
     Args:
         loader (DataLoader): The training DataLoader.
         begin_pass (callable): Called before each pass.
+        end_pass (callable): Called after each pass but the last.
     """
 
     def __init__(
-        self, loader: DataLoader, begin_pass: Callable[[], None]
+        self,
+        loader: DataLoader,
+        begin_pass: Callable[[], None],
+        end_pass: Callable[[], None],
     ) -> None:
         self._loader = loader
         self._begin_pass = begin_pass
-        self._batches: Iterator[Any] = iter(())
+        self._end_pass = end_pass
+        self._batches: Optional[Iterator[Any]] = None
         self._ignored = 0
 
     @classmethod
-    def install(cls, loop: Any, begin_pass: Callable[[], None]) -> None:
+    def install(
+        cls,
+        loop: Any,
+        begin_pass: Callable[[], None],
+        end_pass: Callable[[], None],
+    ) -> None:
         """Let a loop draw its batches from here.
 
         Args:
             loop (IterBasedTrainLoop): The loop, before it runs.
             begin_pass (callable): Called before each pass.
+            end_pass (callable): Called after each pass but the last.
         """
-        iterator = cls(loop.dataloader, begin_pass)
+        iterator = cls(loop.dataloader, begin_pass, end_pass)
         if not hasattr(loop.dataloader_iterator, 'skip_iter'):
             # mmengine 0.10.7 skips by drawing as many batches.
             iterator._ignored = loop.iter
@@ -50,8 +61,10 @@ class PassIterator:
             self._ignored -= 1
             return None
         while True:
-            try:
-                return next(self._batches)
-            except StopIteration:
-                self._begin_pass()
-                self._batches = iter(self._loader)
+            if self._batches is not None:
+                try:
+                    return next(self._batches)
+                except StopIteration:
+                    self._end_pass()
+            self._begin_pass()
+            self._batches = iter(self._loader)

@@ -1,7 +1,7 @@
 """Samples and loss weight of the batch in hand, on the training device."""
 
 from itertools import count, islice, repeat
-from typing import Any, Iterable, Iterator, List, Optional, Tuple, Union
+from typing import Any, Iterable, Iterator, Optional
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader
 
 from bls_mm.pruners.weights import mean_weights
+from bls_mm.scores.batch import Batch
 
 from .batch_tracker import BatchTracker
 from .bls_sampler import BLSSampler
@@ -35,9 +36,6 @@ class BatchLookup:
         plain (bool): Whether batches are pieces of the sampler's order.
         batch_size (int, optional): Most samples in a batch, if it is one
             number.
-        group (int, optional): Number of the last batch's group. Batches that
-            follow each other in a group have no sample in common; None if
-            that is not known.
     """
 
     def __init__(
@@ -51,8 +49,7 @@ class BatchLookup:
         self._sampler = sampler
         self._device = device
         self._weights: Optional[memoryview] = None
-        self.group: Optional[int] = None
-        self._pieces: Optional[Iterator[Tuple[Tensor, Any, int]]] = None
+        self._pieces: Optional[Iterator[Batch]] = None
 
     def begin_pass(self, weights: Optional[Tensor], skip: int) -> None:
         """Prepare for the batches of a pass.
@@ -75,26 +72,17 @@ class BatchLookup:
         elif weights is not None:
             self._weights = weights.cpu().numpy().data
 
-    def next(
-        self,
-    ) -> Tuple[Union[Tensor, List[int]], Union[Tensor, float, None]]:
-        """The next batch that reaches the training loop.
-
-        Returns:
-            tuple: Ids of its samples, int64, shape (B,), on the device, or a
-            list; and their mean weight, shape (), or a number, or None if all
-            weigh 1.
-        """
+    def next(self) -> Batch:
+        """The next batch that reaches the training loop."""
         indices = self.tracker.pop()
         if self._pieces is not None:
-            ids, weight, self.group = next(self._pieces)
-            return ids, weight
-        members = self._sampler.ids_of(indices)
-        mean = None
-        if self._weights is not None:
-            # Of a few numbers this is much faster than indexing an array.
-            mean = sum(map(self._weights.__getitem__, members)) / len(members)
-        return members, mean
+            return next(self._pieces)
+        ids = self._sampler.to_ids(indices)
+        if self._weights is None:
+            return Batch(ids)
+        # Of a few numbers this is much faster than indexing an array.
+        total = sum(map(self._weights.__getitem__, ids))
+        return Batch(ids, total / len(ids))
 
 
 def _pieces(
@@ -103,7 +91,7 @@ def _pieces(
     weights: Optional[Tensor],
     batch_size: int,
     skip: int,
-) -> Iterator[Tuple[Tensor, Optional[Tensor], int]]:
+) -> Iterator[Batch]:
     """Cut the order of a pass into batches.
 
     Args:
@@ -114,8 +102,7 @@ def _pieces(
         skip (int): Batches to leave out at the start.
 
     Yields:
-        tuple: Ids, int64, shape (B,), weight, shape (), and group of a
-        batch.
+        Batch: A batch with its ids on the device.
     """
     batches = max(1, _CUT // batch_size)
     length = -(-len(order) // batch_size)
@@ -128,7 +115,7 @@ def _pieces(
             of_part = weights[first : first + batches].unbind()
         distinct = not (np.diff(np.sort(order[part])) == 0).any()
         groups = repeat(first) if distinct else count(first)
-        found = zip(ids[part].long().split(batch_size), of_part, groups)
+        found = map(Batch, ids[part].long().split(batch_size), of_part, groups)
         yield from islice(found, max(0, skip - first), None)
 
 

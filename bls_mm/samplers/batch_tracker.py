@@ -11,6 +11,8 @@ from typing import Any, Deque, Iterator, List, Sequence, cast
 
 from torch.utils.data import DataLoader
 
+from bls_mm.runner.private import empty_buckets
+
 
 class BatchTracker:
     """Record the batches of training passes.
@@ -103,7 +105,7 @@ def _recording(cls: Any) -> type:
 
     class Recording(cls):
         def __iter__(self) -> Iterator[Sequence]:
-            _drop_leftovers(self)
+            empty_buckets(self)
             yield from self.bls_tracker.record(super().__iter__())
 
         def __len__(self) -> int:
@@ -111,11 +113,3 @@ def _recording(cls: Any) -> type:
 
     Recording.__name__ = cls.__name__
     return Recording
-
-
-def _drop_leftovers(batch_sampler: Any) -> None:
-    """Forget what an abandoned iteration left in mmdet's batch samplers."""
-    for name in ('_aspect_ratio_buckets', '_buckets'):
-        buckets = getattr(batch_sampler, name, None)
-        if buckets is not None:
-            setattr(batch_sampler, name, [[] for _ in buckets])
