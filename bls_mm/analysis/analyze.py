@@ -1,6 +1,5 @@
 """Report which samples a pruned training found hard."""
 
-import math
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Union
 
@@ -13,7 +12,7 @@ from .classes import Labels, summarise_classes
 from .dataset import Data
 from .gallery import Gallery
 from .report import render, shown_classes
-from .selection import find_selection, total_steps
+from .selection import find_selection, read_budget, samples_per_pass
 from .snapshots import Snapshot, read_snapshots
 from .statistics import (
     Saved,
@@ -81,18 +80,19 @@ def analyze_scores(
     snapshots, left_out = read_snapshots(work_dir)
     cfg, scalars = read_config(work_dir), read_scalars(work_dir)
     last = snapshots[-1]
-    selection = find_selection(cfg, snapshots)
+    means, data = mean_scores(snapshots), Data(cfg, last)
+    budget = read_budget(cfg, last)
+    samples = samples_per_pass(cfg, last, data.length)
+    selection = find_selection(cfg, snapshots, samples)
     weights = None if selection is None else selection.weights
     kept = None if weights is None else weights > 0
-    means, data = mean_scores(snapshots), Data(cfg, last)
 
     out.mkdir(parents=True, exist_ok=True)
     page, table = out / 'report.html', out / 'scores.csv'
     labels = write_csv(table, data, last.scores, means, kept)
     rows = summarise_classes(last.scores, weights, labels, data.names)
-    steps = total_steps(cfg, last)
-    saved = what_was_saved(last, scalars, steps, data.length)
-    content = _answer(last, scalars, saved, steps, rows)
+    saved = what_was_saved(last, scalars, budget, samples)
+    content = _answer(last, scalars, saved, budget.passes, rows)
     gallery, top = Gallery(cfg, data, last.scores), min(top, data.count)
     pictures = dict(
         hardest=gallery.show(hardest(last.scores, top)),
@@ -107,13 +107,13 @@ def analyze_scores(
         name=work_dir.resolve().name,
         count=data.count,
         checkpoints=[s.path.name for s in snapshots],
-        passes=min(last.passes, steps / last.per_pass),
+        passes=min(last.passes, budget.steps / last.per_pass),
         answer=content,
         notes=notes,
         selection='' if selection is None else selection.words,
         single=labels.single,
         histogram=charts.histogram_chart(last.scores, kept),
-        time_chart=_time_chart(snapshots, steps / last.per_pass),
+        time_chart=_time_chart(snapshots, budget.steps / last.per_pass),
         kept_chart=_kept_chart(scalars),
         by_epoch=scalars.by_epoch,
         **pictures,
@@ -126,11 +126,10 @@ def _answer(
     last: Snapshot,
     scalars: Scalars,
     saved: Saved,
-    steps: int,
+    passes: int,
     rows: List[Dict[str, Any]],
 ) -> answer.Answer:
     """What the report opens with."""
-    passes = math.ceil(steps / last.per_pass)
     paid = [
         answer.describe_saving(saved, min(last.passes, passes), passes),
         answer.describe_time(saved),

@@ -4,6 +4,8 @@ from typing import NamedTuple, Optional, Sequence
 
 import numpy as np
 
+from bls_mm.passes.budget import Budget
+
 from .snapshots import Snapshot
 from .work_dir import Scalars
 
@@ -103,26 +105,22 @@ class Saved(NamedTuple):
 
 
 def what_was_saved(
-    snapshot: Snapshot, scalars: Scalars, total_steps: int, size: int
+    snapshot: Snapshot, scalars: Scalars, budget: Budget, samples: int
 ) -> Saved:
     """Compare a run with the unpruned one, by its last checkpoint.
 
     Args:
         snapshot (Snapshot): The checkpoint.
         scalars (Scalars): What was logged.
-        total_steps (int): Iterations of the whole unpruned run.
-        size (int): Length of the dataset.
+        budget (Budget): What the unpruned run would do.
+        samples (int): Samples that a whole unpruned pass visits.
     """
-    numbers, per_pass = snapshot.numbers, snapshot.per_pass
-    steps = min(round(snapshot.passes * per_pass), total_steps)
-    of_pass = size
-    if numbers['denominator'] > 1:  # a stream, counted in samples
-        of_pass = numbers['numerator']
-    ends = min((numbers['number'] + 1) * per_pass, total_steps)
+    steps = min(round(snapshot.passes * snapshot.per_pass), budget.steps)
     times = scalars.values('time')
+    end = budget.end(snapshot.numbers['number'])
     return Saved(
-        visited=numbers['visited'],
-        of_visits=max(1, round(ends / per_pass * of_pass)),
+        visited=snapshot.numbers['visited'],
+        of_visits=max(1, budget.visits(end, samples)),
         iterations=max(0, steps - snapshot.iteration),
         of_iterations=steps,
         seconds=float(np.mean(times)) if times else None,
