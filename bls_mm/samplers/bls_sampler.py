@@ -55,6 +55,7 @@ class BLSSampler(Sampler):
         num_samples (int): Indices of this rank in the current pass.
         total_size (int): Indices of all ranks in the current pass, with
             padding, and without those left over.
+        iterations (int): How often an iteration over it has begun.
 
     Raises:
         TypeError: If an argument is of the wrong type, the dataset has no
@@ -107,6 +108,7 @@ class BLSSampler(Sampler):
             self.__class__ = type(
                 'BLSSampler', (BLSSampler, self._inner.sampler_type), {}
             )
+        self.iterations = 0
         self._attached = False
         self._round: Optional[Tensor] = None
         self._batch_size: Optional[int] = None
@@ -135,6 +137,10 @@ class BLSSampler(Sampler):
         if batch_size is not None and self._inner is None:
             self._round = one_round(self.samples)
         self.total_size = self._padded(self.full_size)
+
+    def detach(self) -> None:
+        """Take the order of the last pass for what is visited from now on."""
+        self._attached = False
 
     @property
     def full_size(self) -> int:
@@ -277,6 +283,7 @@ class BLSSampler(Sampler):
 
     def __iter__(self) -> Iterator[int]:
         """Iterate over the indices of this rank."""
+        self.iterations += 1
         # Not a generator function: one more resumption an index takes time.
         chunks = self._current().split(_CHUNK)
         indices = chain.from_iterable(chunk.tolist() for chunk in chunks)
