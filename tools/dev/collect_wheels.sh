@@ -2,7 +2,7 @@
 # Collect what a bare GPU machine lacks: tools/dev/collect_wheels.sh DIR
 #
 # Puts wheels into DIR: MMEngine, mmcv without operators, MMPreTrain and what
-# they import, in the versions of tools/env/onedl.txt. All are pure Python, so
+# they import, in the versions of tools/dev/env/onedl.txt. All are pure Python, so
 # they fit any machine. That machine itself should have torch, numpy,
 # matplotlib, opencv, scikit-learn, rich, pytest and the like. For
 # tools/dev/gpu_check.sh, which installs the wheels without a network.
@@ -13,7 +13,7 @@ set -euo pipefail
 mkdir -p "$1"
 to=$(cd "$1" && pwd)
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-pins=tools/env/onedl.txt
+pins=tools/dev/env/onedl.txt
 limit_mib=40
 names=(
   onedl-mmengine onedl-mmcv onedl-mmpretrain addict yapf platformdirs

@@ -3,7 +3,7 @@
 #
 # In three parts, none of which stops another by failing:
 #   tests      every test marked `gpu`
-#   benchmark  tools/benchmark.py: hook, update and select
+#   benchmark  tools.dev.benchmarks: hook, update and select
 #   cifar10    what pruning is worth on CIFAR-10, in the time that is left
 #
 #   --only PART    only this part; may be given several times
@@ -65,7 +65,7 @@ mkdir -p "$out" && out=$(cd "$out" && pwd) || die "cannot write to $out"
 [ -z "$wheels" ] || wheels=$(cd "$wheels" && pwd) || die 'no such --wheels'
 [ -z "${CIFAR10:-}" ] || CIFAR10=$(realpath "$CIFAR10")
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit
-here=tools/dev/gpu_check
+here=tools.dev.gpu_check
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 end=$((60 * minutes))
@@ -101,11 +101,11 @@ benchmark() {
   [ -z "$smoke" ] || what=(--only update select --device cpu --sizes 20000
     --repeats 1)
   timeout -k 5 "$(smaller "${BENCHMARK_SECONDS:-190}" "$(left)")" \
-    "$python" tools/benchmark.py "${what[@]}" --json "$out/benchmark.json"
+    "$python" -m tools.dev.benchmarks "${what[@]}" --json "$out/benchmark.json"
 }
 
 cifar10() {
-  local data=() budget=0 run=("$python" $here/cifar10_gpu.py --out "$out")
+  local data=() budget=0 run=("$python" -m $here.cifar10_gpu --out "$out")
   if [ -n "$smoke" ]; then
     run+=(--smoke --device cpu --subset 480)
   else
@@ -114,7 +114,7 @@ cifar10() {
   fi
   if [ -n "${CIFAR10:-}" ]; then
     data=("$tmp/cifar10.npz")
-    timeout 120 "$python" $here/cifar10_data.py "$CIFAR10" "${data[0]}" ||
+    timeout 120 "$python" -m $here.cifar10_data "$CIFAR10" "${data[0]}" ||
       return
   fi
   # Python has to start, and the last table to be written.
@@ -126,7 +126,7 @@ cifar10() {
 
 main() {
   local status=0
-  install_wheels && "$python" $here/environment.py || return 1
+  install_wheels && "$python" -m $here.environment || return 1
   for part in "${parts[@]}"; do
     local start=$SECONDS code=0
     echo -e "\n== $part"

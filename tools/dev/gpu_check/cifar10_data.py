@@ -1,6 +1,6 @@
 """CIFAR-10 from JPEGs into one file, and its batches on the device.
 
-    python tools/dev/gpu_check/cifar10_data.py cifar10.tar.xz cifar10.npz
+    python -m tools.dev.gpu_check.cifar10_data cifar10.tar.xz cifar10.npz
 
 The source is a folder or a tar archive of it with `train/CLASS/NAME.jpg` and
 `test/CLASS/NAME.jpg`. Classes are numbered by name.

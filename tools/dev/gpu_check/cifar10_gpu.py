@@ -1,7 +1,7 @@
 """What pruning is worth on CIFAR-10, in minutes on one GPU.
 
-    python tools/dev/gpu_check/cifar10_data.py cifar10.tar.xz cifar10.npz
-    python tools/dev/gpu_check/cifar10_gpu.py cifar10.npz --minutes 5
+    python -m tools.dev.gpu_check.cifar10_data cifar10.tar.xz cifar10.npz
+    python -m tools.dev.gpu_check.cifar10_gpu cifar10.npz --minutes 5
 
 Trains a small network in full, pruned (40 % of the visits saved) and with
 fewer epochs, paired by seed, through MMEngine's runner, BLSHook and
@@ -22,10 +22,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from cifar10_data import load
-from cifar10_images import drawn_images
-from cifar10_report import FULL, append, make_page
-from cifar10_run import (
+
+from tools.dev.gpu_check.cifar10_data import load
+from tools.dev.gpu_check.cifar10_images import drawn_images
+from tools.dev.gpu_check.cifar10_report import FULL, append, make_page
+from tools.dev.gpu_check.cifar10_run import (
     ROWS,
     Settings,
     Splits,

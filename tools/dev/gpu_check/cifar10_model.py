@@ -3,9 +3,10 @@
 import functools
 
 import torch
-from cifar10_images import patches
 from mmengine.model import BaseModel
 from torch import nn
+
+from tools.dev.gpu_check.cifar10_images import patches
 
 
 class Block(nn.Sequential):

@@ -6,12 +6,12 @@ import time
 from dataclasses import dataclass
 
 import torch
-from cifar10_images import DeviceImages, Indices
-from cifar10_model import FastNet, accuracies
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 
 import bls_mm  # noqa: F401  registers hook and sampler
+from tools.dev.gpu_check.cifar10_images import DeviceImages, Indices
+from tools.dev.gpu_check.cifar10_model import FastNet, accuracies
 
 SAVING = 0.4
 # For each row: the pruner, or a share of the epochs; and settings of BLSHook.

@@ -4,7 +4,6 @@ import csv
 import io
 import math
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
@@ -13,14 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
-DEV = Path(__file__).parents[1] / 'tools' / 'dev'
-sys.path.insert(0, str(DEV / 'gpu_check'))
-import cifar10_data as data  # noqa: E402
-import cifar10_gpu as study  # noqa: E402
-import cifar10_images  # noqa: E402
-import cifar10_model  # noqa: E402
-import cifar10_report as report  # noqa: E402
-import cifar10_run  # noqa: E402
+from tools.dev.gpu_check import cifar10_data as data
+from tools.dev.gpu_check import cifar10_gpu as study
+from tools.dev.gpu_check import cifar10_images, cifar10_model, cifar10_run
+from tools.dev.gpu_check import cifar10_report as report
+
+DEV = Path(__file__).parents[2] / 'tools' / 'dev'
 
 # The data
 
@@ -329,8 +326,7 @@ def test_failed_part_fails_the_command_and_stops_no_other(tmp_path):
     fake = tmp_path / 'python'
     # As Python, which fails in the benchmark.
     fake.write_text(
-        '#!/bin/sh\ncase "$*" in *benchmark.py*) exit 3 ;; esac\n'
-        'echo "ran $1"\n'
+        '#!/bin/sh\ncase "$*" in *benchmarks*) exit 3 ;; esac\necho "ran $2"\n'
     )
     fake.chmod(0o755)
     done = subprocess.run(
@@ -346,7 +342,7 @@ def test_failed_part_fails_the_command_and_stops_no_other(tmp_path):
     for line in (
         '== tests: exit status 0',
         '== benchmark: exit status 3',
-        'ran tools/dev/gpu_check/cifar10_gpu.py',
+        'ran tools.dev.gpu_check.cifar10_gpu',
         '== cifar10: exit status 0',
     ):
         assert line in log
