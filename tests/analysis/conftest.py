@@ -1,6 +1,7 @@
-"""A run that all tests of the report read."""
+"""Runs that several tests read."""
 
 import pytest
+from blobs import write_blobs
 from mmengine.config import Config
 from mmengine.runner import Runner
 from pictures import on_pictures
@@ -61,3 +62,9 @@ def link(run, tmp_path):
         return tmp_path
 
     return make
+
+
+@pytest.fixture(scope='session')
+def options(tmp_path_factory):
+    """Settings of a run of 96 images, three epochs of three batches."""
+    return write_blobs(tmp_path_factory.mktemp('blobs'))
