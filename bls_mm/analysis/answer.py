@@ -32,7 +32,7 @@ def describe_saving(saved: Saved, done: float, passes: int) -> str:
         return f'Nothing was pruned by the end of {by}.'
     return (
         f'Pruning saved {100 * saved.visits:.1f} % of the visits: '
-        f'{saved.visited:,} in place of {saved.of_visits:,} by the end of '
+        f'{saved.visited:,} instead of {saved.of_visits:,} by the end of '
         f'{by}.'
     )
 

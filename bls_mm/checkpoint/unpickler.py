@@ -74,6 +74,12 @@ def _both_spellings(name: str, function: Callable) -> Dict[str, Callable]:
     }
 
 
+def _rebuilding(value: torch.Tensor) -> Dict[str, Callable]:
+    """The function by which torch rebuilds such a tensor."""
+    function = value.__reduce_ex__(2)[0]
+    return {f'{function.__module__}.{function.__name__}': function}
+
+
 # What a file may call, by the name that it has there.
 _CALLED: Dict[str, Callable] = {
     'collections.OrderedDict': OrderedDict,
@@ -86,14 +92,10 @@ _CALLED: Dict[str, Callable] = {
     'torch.Size': torch.Size,
     'torch.device': torch.device,
     'numpy.dtype': _dtype,
+    **_rebuilding(torch.empty(0)),
+    **_rebuilding(torch.nn.Parameter(torch.empty(0))),
     **_both_spellings('_reconstruct', _empty_array),
     **_both_spellings('scalar', _scalar),
-}
-# Functions of torch that rebuild dense tensors, imported when asked for.
-_REBUILT = {
-    'torch._utils._rebuild_tensor',
-    'torch._utils._rebuild_tensor_v2',
-    'torch._utils._rebuild_parameter',
 }
 # What a file may name as an argument.
 _NAMED: Dict[str, Any] = {
@@ -133,8 +135,6 @@ class Unpickler(_Base):
     def find_class(self, module: str, name: str) -> Any:
         """The allowed object of this name."""
         path = f'{module}.{name}'
-        if path in _REBUILT:
-            return super().find_class(module, name)
         if module == 'torch':
             dtype = getattr(torch, name, None)
             if isinstance(dtype, torch.dtype):
@@ -147,9 +147,7 @@ class Unpickler(_Base):
     def load_reduce(self) -> None:
         """Call a function that is allowed to be called."""
         function = self.stack[-2]
-        name = getattr(function, '__name__', '')
-        rebuilds = f'{getattr(function, "__module__", "")}.{name}' in _REBUILT
-        if not rebuilds and function not in _CALLED.values():
+        if not any(function is allowed for allowed in _CALLED.values()):
             raise pickle.UnpicklingError(f'Unsupported call of {function}.')
         super().load_reduce()
 

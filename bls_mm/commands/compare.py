@@ -1,4 +1,4 @@
-"""Train in full, pruned and with controls, and compare."""
+"""Train a config in full and pruned, and compare."""
 
 import argparse
 from typing import List, Optional
@@ -13,24 +13,22 @@ Train a config in full and pruned, and say what pruning saves and costs.
 A variant is `PRUNER`, or `PRUNER:SCORE` as in `infobatch:ema:batch:alpha=0.7`.
 The score `true` is the ceiling of all others: the true loss of every sample,
 taken anew at the start of each epoch, which costs a forward pass over the
-data. Each run is a process of its own. Two runs are honest controls: `random`
-drops random samples, as many as the first variant that uses scores dropped
-with the same seed; `--fewer-epochs` trains on all the data, with the whole
-schedule compressed to as many visits as that variant made. Ends with a table
-on the terminal, `compare.json` and `compare.png`; the tool `compare_pool.py`
-compares its variants with any other than the full run, and pools several
-tables.
+data. Two variants are controls: `random` drops random samples, as many as the
+first variant that uses scores dropped with the same seed; `--fewer-epochs`
+trains on all the data, with the whole schedule compressed to as many visits
+as that variant made.
 
-After an interruption the same command goes on: finished runs are kept, the
-one that was interrupted starts again. `bls_mm.comparison.compare` does the
-same in Python.
+Each run is a process of its own. After an interruption the same command goes
+on: finished runs are kept, the one that was interrupted starts again.
+
+Ends with a table on the terminal, `compare.json` and `compare.png`.
+`tools/analysis_tools/compare_pool.py` compares its variants with any other
+than the full run, and pools several tables. In Python it is
+`bls_mm.comparison.compare`.
 """
 EXAMPLES = """\
-  %(prog)s my_config.py --target-saving 0.2
-
-  # with both controls, over three seeds
-  %(prog)s my_config.py --prune infobatch seta random --target-saving 0.2 \\
-      --fewer-epochs --seeds 0 1 2
+  %(prog)s my_config.py --prune infobatch seta random \\
+      --target-saving 0.2 --fewer-epochs --seeds 0 1 2
 """
 
 
@@ -68,16 +66,17 @@ def parse_args(
         '--target-saving',
         type=float,
         metavar='SHARE',
-        help='share of the visits that these variants should save, instead '
-        'of a ratio',
+        help='share of the visits that the pruned variants save, instead of '
+        'a ratio',
     )
     parser.add_argument(
         '--seeds',
         nargs='+',
         type=int,
         default=[0],
-        metavar='SEED',
-        help='all variants are trained once a seed; defaults to 0',
+        metavar='N',
+        help='seeds, with each of which all variants are trained; defaults '
+        'to 0',
     )
     parser.add_argument(
         '--fewer-epochs',
@@ -90,7 +89,7 @@ def parse_args(
     parser.add_argument(
         '--work-dir',
         metavar='DIR',
-        help='defaults to work_dirs/compare_CONFIG',
+        help='where the runs go; defaults to work_dirs/compare_CONFIG',
     )
     parser.add_argument(
         '--resume',
@@ -117,7 +116,7 @@ def main(argv: Optional[List[str]] = None, prog: Optional[str] = None) -> None:
 
     console = make_console()
     try:
-        with short_errors(prog, RuntimeError):
+        with short_errors(prog):
             found = compare(**vars(args), console=console)
     except KeyboardInterrupt:
         raise SystemExit(

@@ -10,22 +10,23 @@ from .parsing import add_config, make_parser, short_errors
 DESCRIPTION = """\
 Measure how well scores follow the true losses of the samples.
 
-Trains a config once a batch size and seed, on all the data unless `--prune`
+Trains the config once a batch size and seed, on all the data unless `--prune`
 says otherwise, with all scores side by side: they see the same batches and
 change nothing. `NAME:batch` is a score of batch losses, `NAME` the same one of
 the losses of single samples, where the model computes them; settings follow,
 as in `ema:batch:alpha=0.7:init=first`. Every few passes the true loss of each
 training sample is taken with the weights of the moment, one sample at a time,
-without augmentation, and compared with the scores. `offline` is no score, but
-what can be had from batch losses at all: all of the batches so far, solved
-together. `true`, in every table, is the truth itself: no score's top can hold
-more of the loss. Ends with a table, `fidelity.json` and `fidelity.png`.
+without augmentation, and compared with the scores.
 
-After an interruption the same command goes on: finished trainings are kept.
-`bls_mm.analysis.fidelity.measure_fidelity` does the same in Python.
+`offline` is no score, but what can be had from batch losses at all: all of
+the batches so far, solved together. `true`, in every table, is the truth
+itself: no score's top can hold more of the loss.
+
+Ends with a table, `fidelity.json` and `fidelity.png`. After an interruption
+the same command goes on: finished trainings are kept. In Python it is
+`bls_mm.analysis.fidelity.measure_fidelity`.
 """
 EXAMPLES = """\
-  %(prog)s my_config.py
   %(prog)s my_config.py --scores ema:batch mart:batch mart \\
       --batch-sizes 8 32 --every 3
 """
@@ -60,34 +61,34 @@ def parse_args(
         nargs='+',
         type=int,
         metavar='N',
-        help='defaults to that of the config',
+        help='defaults to that of the config; learning rates are scaled',
     )
     parser.add_argument(
         '--seeds',
         nargs='+',
         type=int,
         default=[0],
-        metavar='SEED',
+        metavar='N',
         help='defaults to 0',
     )
     parser.add_argument(
         '--every',
         type=int,
         default=3,
-        metavar='N',
+        metavar='PASSES',
         help='passes from truth to truth; defaults to %(default)s',
     )
     parser.add_argument(
         '--prune',
         default='none',
         metavar='PRUNER',
-        help='prune by the first of the scores; defaults to none',
+        help='prune by the first of the scores; defaults to %(default)s',
     )
     parser.add_argument(
         '--work-dir',
         default='work_dirs/fidelity',
         metavar='DIR',
-        help='defaults to %(default)s',
+        help='where the trainings go; defaults to %(default)s',
     )
     parser.add_argument(
         '--resume',
@@ -103,7 +104,7 @@ def parse_args(
         action=DictAction,
         default={},
         metavar='KEY=VALUE',
-        help='settings that override the config in all trainings',
+        help='settings that override the config',
     )
     return parser.parse_args(argv)
 
@@ -115,7 +116,12 @@ def main(argv: Optional[List[str]] = None, prog: Optional[str] = None) -> None:
     from bls_mm.comparison import make_console
 
     console = make_console()
-    with short_errors(prog, ImportError):
+    with short_errors(prog):
         rows = measure_fidelity(**vars(args), console=console)
     console.print(make_fidelity_table(rows))
-    console.print(f'The same in {args.work_dir}/fidelity.json and .png')
+    console.print(
+        f'The same in {args.work_dir}/fidelity.json, a plot in '
+        f'{args.work_dir}/fidelity.png',
+        markup=False,
+        soft_wrap=True,
+    )

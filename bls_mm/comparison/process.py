@@ -27,7 +27,8 @@ def run_process(
         echo (Callable): Takes each line of progress.
 
     Raises:
-        RuntimeError: If the run fails. The message has the end of the output.
+        ChildProcessError: If the run fails. The message has the end of the
+            output.
     """
     command = [sys.executable, '-u', '-m', RUN, str(settings), ATTACHED]
     tail: Deque[str] = deque(maxlen=30)
@@ -50,7 +51,7 @@ def run_process(
             if PROGRESS.match(line):
                 echo(line.rstrip('\n'))
     if process.returncode:
-        raise RuntimeError(
+        raise ChildProcessError(
             f'the run failed, see {log}. Its last lines:\n{"".join(tail)}'
         )
 

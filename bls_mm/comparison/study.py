@@ -99,8 +99,8 @@ def compare(
         Comparison: The table, and the results that it summarises.
 
     Raises:
+        ChildProcessError: If a run fails.
         FileNotFoundError: If there is no such config.
-        RuntimeError: If a run fails.
         TypeError: If a setting is of the wrong type.
         ValueError: If a setting cannot be used, there is no such metric, or
             ``work_dir`` has runs with other settings.
@@ -214,7 +214,7 @@ def _make_run(
     process.run_process(file, folder / 'output.log', progress.echo)
     result = read_result(folder, settings)
     if result is None:
-        raise RuntimeError(f'the run left no result, see {folder}.')
+        raise ChildProcessError(f'the run left no result, see {folder}.')
     return result
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the report and of true losses share."""
+"""Runs that several tests read."""
 
 import pytest
 from blobs import write_blobs

@@ -111,7 +111,7 @@ def test_report_opens_with_the_answer(run, report):
     saved, time, accuracy = report.answer.paid
     assert saved == (
         f'Pruning saved {100 * planner.saved:.1f} % of the visits: '
-        f'{planner.visited} in place of 192 by the end of pass 8 of 8.'
+        f'{planner.visited} instead of 192 by the end of pass 8 of 8.'
     )
     pattern = rf'{48 - iterations} of 48 iterations were not made, about \d+ s'
     assert re.match(pattern, time)

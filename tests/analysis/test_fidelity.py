@@ -52,6 +52,7 @@ def trained(monkeypatch):
         return [dict(shared, score='mart', passes=3, **measures)]
 
     monkeypatch.setattr(fidelity, '_train', train)
+    monkeypatch.setattr(fidelity, 'save_plot', lambda *_: None)
     return trained
 
 

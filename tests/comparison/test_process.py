@@ -41,7 +41,9 @@ def test_progress_is_shown_and_all_is_kept(start):
 
 def test_failure_has_the_end_of_the_output(start):
     code = 'print("\\n" * 40 + "nearly"); raise KeyError("NoSuchModel")'
-    with pytest.raises(RuntimeError, match=r'(?s)output\.log.*NoSuchModel'):
+    with pytest.raises(
+        ChildProcessError, match=r'(?s)output\.log.*NoSuchModel'
+    ):
         start(code)
 
 

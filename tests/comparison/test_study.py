@@ -11,8 +11,9 @@ from bls_mm.comparison import compare
 
 
 @pytest.fixture
-def runs(monkeypatch):
-    return FakeRuns(monkeypatch)
+def runs(request, monkeypatch):
+    """Made up, unless a test asks for real ones."""
+    return getattr(request, 'param', FakeRuns)(monkeypatch)
 
 
 @pytest.fixture
@@ -35,8 +36,8 @@ def study(tmp_path, runs):
 ALL = ['full', 'infobatch', 'random', 'fewer_epochs']
 
 
-def test_controls_are_matched_to_the_first_pruned_run(study, monkeypatch):
-    runs = RunsHere(monkeypatch)
+@pytest.mark.parametrize('runs', [RunsHere], indirect=True)
+def test_controls_are_matched_to_the_first_pruned_run(study, runs):
     found = study()
     assert runs.made == ALL
     full, pruned, random, fewer = found.runs

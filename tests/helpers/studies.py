@@ -3,7 +3,7 @@
 import itertools
 import json
 
-from bls_mm.comparison import process, run
+from bls_mm.comparison import process, run, study
 from bls_mm.runner.build import build_runner
 from bls_mm.runner.results import write_json
 
@@ -52,6 +52,10 @@ class FakeRuns:
         self.made = []
         self.stop_at = None
         monkeypatch.setattr(process, 'run_process', self)
+        self.without_plot(monkeypatch)
+
+    def without_plot(self, monkeypatch):
+        monkeypatch.setattr(study, 'save_plot', lambda *_: None)
 
     def __call__(self, settings, log, echo):
         self.made.append(settings.parent.name)
@@ -74,6 +78,9 @@ class RunsHere(FakeRuns):
     def __init__(self, monkeypatch):
         super().__init__(monkeypatch)
         monkeypatch.setattr(run, 'build_runner', self.build)
+
+    def without_plot(self, monkeypatch):
+        """What is made has a plot."""
 
     def run(self, file):
         run.make_run(file)
