@@ -144,7 +144,7 @@ def state_of(module: nn.Module, and_class: bool = False) -> List[Any]:
     seen: Dict[int, Any] = {}
     _add_state(module, found, seen)
     if and_class:
-        for cls in original_class(module).__mro__:
+        for cls in type(module).__mro__:
             if cls not in nn.Module.__mro__:
                 _add_state(dict(vars(cls)), found, seen)
     return found

@@ -9,6 +9,8 @@ from torch import nn
 
 # Names the class that a module had before.
 _ORIGINAL = 'bls_original'
+# Names the attributes that the class was made with.
+_NAMES = 'bls_names'
 
 
 def can_listen(module: nn.Module) -> bool:
@@ -51,8 +53,12 @@ def listen_to(
 
 def release(module: nn.Module) -> None:
     """Give a module its class back. Nothing happens if it has it."""
-    original = vars(type(module)).get(_ORIGINAL)
+    held = vars(type(module))
+    original = held.get(_ORIGINAL)
     if original is not None:
+        # What the module has set with `type(self).name = ...`.
+        for name in [name for name in held if name not in held[_NAMES]]:
+            setattr(original, name, held[name])
         module.__class__ = original
 
 
@@ -92,6 +98,7 @@ def _listened_class(
         names['__deepcopy__'] = _deepcopy
     make = type(original)  # `ABCMeta`, where it is one
     listened = make(original.__name__, (original,), names)
+    setattr(listened, _NAMES, {*vars(listened), _NAMES})
     return listened
 
 

@@ -171,6 +171,7 @@ class SampleLosses:
     def _start_trial(self) -> None:
         self._trusts = False
         self._trials = self._clean = 0
+        self._without_rows: Any = WeakSet()
         self._effects: Counter = Counter()
         self._misfits: Counter = Counter()
         self._heard: Counter = Counter()
@@ -249,17 +250,23 @@ class SampleLosses:
             reason = why_not(call, size)
             if reason in (DRAWS, KEEPS_STATE, CHANGES_INPUTS):
                 self._leave_alone(call.module, reason)
+            if reason == NO_ROWS:
+                self._without_rows.add(call.module)
             fits = fits and reason is None
         if fits:
             self._clean += 1
         if self._clean >= _ENOUGH:
             self._trusts = True
+            for module in self._without_rows:
+                self.on_misfit(module, NO_ROWS)
         elif self._trials >= _MOST_TRIALS or (
             # As in detectors, not as where something was left out.
             not self._clean and not self._fits and not self._effects
         ):
             self._trusts = True
             if not self._clean:
+                for module in list(self._without_rows):
+                    self._leave_alone(module, NO_ROWS)
                 self._left_alone.update(self._modules)
                 self.close()
         return fits
