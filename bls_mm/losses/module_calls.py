@@ -137,6 +137,7 @@ class SampleLosses:
         if self._size is None:
             return None
         size, self._size = self._size, None
+        self._batches += 1
         calls, self._calls = self._calls, []
         if not self._trusts and (calls or not self._fits):
             self._fits = self._try(calls, size)
@@ -152,7 +153,7 @@ class SampleLosses:
         self._misfits[id(module)] += 1
         often = self._misfits[id(module)]
         if reason != NO_ROWS or (
-            often >= _MOST_MISFITS and 2 * often > self._heard[id(module)]
+            often >= _MOST_MISFITS and 2 * often > self._batches
         ):
             self._leave_alone(module, reason)
         else:
@@ -174,7 +175,7 @@ class SampleLosses:
         self._without_rows: Any = WeakSet()
         self._effects: Counter = Counter()
         self._misfits: Counter = Counter()
-        self._heard: Counter = Counter()
+        self._batches = 0
 
     def _call(
         self,
@@ -191,6 +192,8 @@ class SampleLosses:
             output = forward(module, *args, **kwargs)
         else:
             output = self._observed(module, forward, args, kwargs)
+            if module in self._left_alone:
+                return output
         self._listen(module, args, kwargs, before)
         return output
 
@@ -227,15 +230,12 @@ class SampleLosses:
         kwargs: Dict[str, Any],
         versions: List[int],
     ) -> None:
-        if module in self._left_alone:
-            return
         call = Call(
             module,
             [_detached(v) for v in args],
             {name: _detached(v) for name, v in kwargs.items()},
             versions,
         )
-        self._heard[id(module)] += 1
         if has_rows(call.predictions, self._size):
             self._calls.append(call)
         else:

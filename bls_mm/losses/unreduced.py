@@ -92,8 +92,8 @@ def losses_of_samples(
         rows = _together(chosen, size, on_misfit)
         if rows is None:
             found = [_alone(calls, size, on_misfit) for calls in chosen]
-            told = [row for row in found if row is not None]
-            rows = torch.cat(told) if told else None
+            known = [row for row in found if row is not None]
+            rows = torch.cat(known) if known else None
             of_chosen = iter(found)
             fits = [fit and next(of_chosen) is not None for fit in fits]
         if random.is_changed():
@@ -102,12 +102,14 @@ def losses_of_samples(
                 on_misfit(call.module, DRAWS)
     if rows is not None and all(fits):
         return add_outside(rows, losses)
-    result = losses.float()[:, None].repeat(1, size)
+    # Without an index, which would have to come from the host.
+    result = list(losses.float()[:, None].expand(-1, size))
     if rows is not None:
-        where = torch.tensor([i for i, fit in enumerate(fits) if fit])
-        where = where.to(losses.device)
-        result[where] = add_outside(rows, losses[where])
-    return result
+        where = [i for i, fit in enumerate(fits) if fit]
+        told = add_outside(rows, torch.stack([losses[i] for i in where]))
+        for i, row in zip(where, told):
+            result[i] = row.float()
+    return torch.stack(result)
 
 
 def _is_as_made(calls: Sequence[Call], on_misfit: OnMisfit) -> bool:
@@ -158,7 +160,8 @@ def _rows(calls: Sequence[Call], size: int, on_misfit: OnMisfit) -> Tensor:
             each = [_rows([call], size, on_misfit) for call in calls]
             return torch.cat(each)
     else:
-        losses = _checked(calls[0], size, on_misfit)
+        # Looking at the copy would cost as much as the call.
+        losses = _checked(calls[0], size, ignore_misfit)
     return losses.float().reshape(len(calls), size, -1).mean(2)
 
 
@@ -258,6 +261,8 @@ def _unreduced(call: Call, on_misfit: OnMisfit) -> Any:
         kwargs = {**kwargs, 'reduction_override': 'none'}
     else:
         vars(twin)['reduction'] = 'none'
+    if on_misfit is ignore_misfit:
+        return forward(twin, *args, **kwargs)
     before = state_of(twin)
     losses = forward(twin, *args, **kwargs)
     if state_of(twin) != before:
