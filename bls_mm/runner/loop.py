@@ -1,6 +1,6 @@
 """What has to be set in MMEngine's loops, schedulers and optimizers."""
 
-from typing import Any, List
+from typing import Any, List, Optional
 
 from mmengine.hooks import CheckpointHook, ParamSchedulerHook
 from mmengine.optim import OptimWrapperDict
@@ -35,6 +35,7 @@ def set_max_iters(runner: Any, max_iters: int) -> None:
         runner (Runner): The runner in training.
         max_iters (int): Iterations from the start of training to its end.
     """
+    before = runner.train_loop.max_iters
     private.set_loop_length(runner.train_loop, max_iters)
     runner.message_hub.update_info('max_iters', max_iters)
     wrapper = runner.optim_wrapper
@@ -42,10 +43,16 @@ def set_max_iters(runner: Any, max_iters: int) -> None:
     if isinstance(wrapper, OptimWrapperDict):
         wrappers = list(wrapper.values())
     for each in wrappers:
-        _set_max_counts(each, max_iters)
+        # Left alone where MMEngine has not set the end of the run, as in an
+        # `OptimWrapperDict`, or somebody has set another number.
+        if before != max_iters and private.accumulation_end(each) == before:
+            # A model that goes backward several times in an iteration is
+            # beyond its iterations: no end in iterations is its end.
+            counts_iters = each.inner_count <= runner.iter
+            _set_accumulation_end(each, max_iters if counts_iters else None)
 
 
-def _set_max_counts(wrapper: Any, max_iters: int) -> None:
+def _set_accumulation_end(wrapper: Any, end: Optional[int]) -> None:
     """Tell an optimizer wrapper which accumulation of gradients is its last.
 
     The losses of the last one, the remainder, are divided by their own
@@ -54,7 +61,7 @@ def _set_max_counts(wrapper: Any, max_iters: int) -> None:
     """
     accumulates = private.accumulative_counts(wrapper) > 1
     before = private.accumulation_divisor(wrapper) if accumulates else 1
-    private.set_accumulation_end(wrapper, max_iters)
+    private.set_accumulation_end(wrapper, end)
     if not accumulates:
         return
     factor = before / private.accumulation_divisor(wrapper)
