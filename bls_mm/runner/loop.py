@@ -1,11 +1,13 @@
 """What has to be set in MMEngine's loops, schedulers and optimizers."""
 
+from dataclasses import replace
 from typing import Any, List, Optional
 
 from mmengine.hooks import CheckpointHook, ParamSchedulerHook
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
+from bls_mm.passes.budget import Pass
 from bls_mm.runner import private
 
 
@@ -89,6 +91,33 @@ def step_schedulers(runner: Any, times: int) -> None:
     for _ in range(times):
         for hook in hooks:
             hook.after_train_iter(runner, batch_idx=runner.iter)
+
+
+def steps_owed(runner: Any, current: Pass) -> int:
+    """Steps that the schedulers of a resumed run have not made.
+
+    A hook of one's own may save between an optimizer step and the scheduler
+    steps of that iteration.
+
+    Args:
+        runner (Runner): The runner that resumes.
+        current (Pass): The pass in hand.
+
+    Returns:
+        int: At most those of an iteration; 0 if there is no iteration-based
+        scheduler, or it was not saved.
+    """
+    schedulers = runner.param_schedulers or []
+    if isinstance(schedulers, dict):
+        schedulers = [each for some in schedulers.values() for each in some]
+    made = [
+        private.scheduler_steps(each)
+        for each in schedulers
+        if not each.by_epoch
+    ]
+    before = replace(current, done=max(0, current.done - 1))
+    owed = current.step - made[0] if made else 0
+    return owed if 0 < owed <= current.step - before.step else 0
 
 
 def saves_now(runner: Any) -> bool:

@@ -58,6 +58,11 @@ def set_accumulation_end(wrapper: Any, end: Optional[int]) -> None:
     wrapper._remainder_counts = end % counts or counts
 
 
+def scheduler_steps(scheduler: Any) -> int:
+    """Steps that a parameter scheduler has made, before it began as well."""
+    return scheduler._global_step
+
+
 def sliced_dataset(dataset: Any) -> Optional[Any]:
     """What MMEngine's ``num_batch_per_epoch`` cut short, or None.
 
