@@ -20,6 +20,7 @@ from bls_mm.registry import SCORES, build
 from bls_mm.runner import loop, private
 from bls_mm.runner.loop_watch import LoopWatch
 from bls_mm.runner.pass_iterator import PassIterator
+from bls_mm.runner.run_length import RunLength
 from bls_mm.samplers.batch_lookup import BatchLookup, find_sampler
 from bls_mm.samplers.bls_sampler import BLSSampler
 from bls_mm.scores import Score
@@ -170,7 +171,8 @@ class BLSHook(Hook):
         )
         rescaler = LossRescaler(runner.optim_wrapper)
         buffer = self._make_buffer(runner, sampler, device)
-        return _Run(by_epoch, planner, lookup, buffer, rescaler, watch)
+        length = RunLength(runner, planner)
+        return _Run(by_epoch, planner, lookup, buffer, rescaler, watch, length)
 
     def _make_buffer(
         self, runner: Any, sampler: BLSSampler, device: torch.device
@@ -257,7 +259,7 @@ class BLSHook(Hook):
                 owed += planner.go_to_epoch(runner.epoch)
             self._step_schedulers(runner, owed)
             # Now, since a run that is over will not begin another pass.
-            _set_max_iters(runner, planner)
+            run.length.update(planner)
             return
         step = runner.iter
         if run.by_epoch:
@@ -311,7 +313,7 @@ class BLSHook(Hook):
         epoch = runner.epoch if run.by_epoch else None
         beginning = run.planner.begin(self.scores, epoch)
         self._begin_batches(beginning)
-        _set_max_iters(runner, run.planner)
+        run.length.update(run.planner)
         if beginning.is_new:
             _report(runner, run)
 
@@ -437,6 +439,7 @@ class _Run:
         buffer (ScoreBuffer): Scores them.
         rescaler (LossRescaler): Applies their weight.
         watch (LoopWatch): Hears of another DataLoader, and of a failure.
+        length (RunLength): Tells the runner how long the run will be.
         batch (Batch, optional): The last batch of the pass in hand; None
             before its first.
         next_loader (DataLoader, optional): What the next pass will read.
@@ -452,6 +455,7 @@ class _Run:
     buffer: ScoreBuffer
     rescaler: LossRescaler
     watch: LoopWatch
+    length: RunLength
     batch: Optional[Batch] = None
     next_loader: Any = None
     skipped: int = 0
@@ -466,6 +470,7 @@ class _Run:
     def close(self) -> None:
         """Give back what has been taken over."""
         self.watch.close()
+        self.length.close()
         self.lookup.tracker.close()
         self.rescaler.close()
         self.buffer.close()
@@ -476,11 +481,6 @@ class _Run:
         if self.parallel:
             self.buffer.merge()
             self.merged = True
-
-
-def _set_max_iters(runner: Any, planner: PassPlanner) -> None:
-    start = runner.iter - planner.current.done
-    loop.set_max_iters(runner, start + planner.iterations_left)
 
 
 def _warn_if_nothing_is_pruned(runner: Any, planner: PassPlanner) -> None:
