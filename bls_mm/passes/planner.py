@@ -145,7 +145,16 @@ class PassPlanner:
         number, done = self.current.number, self.current.done
         goes_on = done < self.current.length
         left_over = before.carried if goes_on else before.left_over
-        first_visits = self.unpruned
+        if goes_on:
+            self.visited -= self._samples_in(self.current.length)
+        # From the pass in hand on, if nothing of it has been trained on yet.
+        first = number + (done > 0 or not goes_on)
+        step = (
+            self.current.first_step
+            if first == number
+            else (self.current.last_step)
+        )
+        first_visits = self._visits(step)
         self._attach(sampler, num_batches, batch_size)
         sampler.seed = before.seed
         same_data = size == self._dataset_size
@@ -154,14 +163,17 @@ class PassPlanner:
         else:
             self.weights = None
         if not same_data or batch != batch_size:
-            self._change_length(self.current.last_step, first_visits)
+            self._change_length(first, step, first_visits)
         if goes_on:
             self._begin_pass(number, self.current.first_step)
             self.current.done = min(done, self.current.length)
+            self.visited += self._samples_in(self.current.length)
 
-    def _change_length(self, first_step: int, first_visits: int) -> None:
-        """Give the passes after the current one the length they have now."""
-        passes, number = self.budget.passes, self.current.number + 1
+    def _change_length(
+        self, number: int, first_step: int, first_visits: int
+    ) -> None:
+        """Give the passes from one on the length that they have now."""
+        passes = self.budget.passes
         length = self._pass_length()
         steps = self.budget.steps
         if self._by_epoch:

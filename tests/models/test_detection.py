@@ -142,7 +142,7 @@ def train(cfg):
     file.parent.mkdir(parents=True, exist_ok=True)
     cfg.dump(file)
     args = train_tool.parse_args([str(file), '--prune', 'infobatch'])
-    runner = train_tool.build_runner(train_tool.make_config(args))
+    runner = train_tool.build_runner(train_tool.config_of(args))
     visits = Visits()
     runner.register_hook(visits)
     steps = runner.train_loop.max_iters  # of the unpruned run

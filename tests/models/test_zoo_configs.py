@@ -260,7 +260,7 @@ class Recorder(Hook):
 def small_config(file, work_dir):
     """A config with small images, batches and nothing to download."""
     args = train_tool.parse_args([str(file), '--work-dir', str(work_dir)])
-    cfg = train_tool.make_config(args)
+    cfg = train_tool.config_of(args)
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         loader.update(num_workers=0, persistent_workers=False)
     cfg.train_dataloader.batch_size = BATCH
