@@ -10,7 +10,10 @@ from .validation import KEY, VERSION, describe_error, validate_state
 
 
 def pack_state(
-    buffer: ScoreBuffer, planner: PassPlanner, sampler: BLSSampler
+    buffer: ScoreBuffer,
+    planner: PassPlanner,
+    sampler: BLSSampler,
+    ahead: int = 0,
 ) -> Dict[str, Any]:
     """Collect the state of a run as tensors, numbers and strings.
 
@@ -18,6 +21,8 @@ def pack_state(
         buffer (ScoreBuffer): The scores.
         planner (PassPlanner): The plan.
         sampler (BLSSampler): The sampler.
+        ahead (int): Iterations that are done, but that the planner has not
+            counted yet. Defaults to 0.
 
     Returns:
         dict: ``version`` and the entries of the three ``state_dict``.
@@ -26,7 +31,7 @@ def pack_state(
     return dict(
         version=VERSION,
         **buffer.state_dict(),
-        **planner.state_dict(),
+        **planner.state_dict(ahead),
         **sampler.state_dict(),
     )
 

@@ -20,6 +20,7 @@ from bls_mm.registry import SCORES, build
 from bls_mm.runner import loop, private
 from bls_mm.runner.loop_watch import LoopWatch
 from bls_mm.runner.pass_iterator import PassIterator
+from bls_mm.runner.run_length import RunLength
 from bls_mm.samplers.batch_lookup import BatchLookup, find_sampler
 from bls_mm.samplers.bls_sampler import BLSSampler
 from bls_mm.scores import Score
@@ -170,7 +171,8 @@ class BLSHook(Hook):
         )
         rescaler = LossRescaler(runner.optim_wrapper)
         buffer = self._make_buffer(runner, sampler, device)
-        return _Run(by_epoch, planner, lookup, buffer, rescaler, watch)
+        length = RunLength(runner, planner)
+        return _Run(by_epoch, planner, lookup, buffer, rescaler, watch, length)
 
     def _make_buffer(
         self, runner: Any, sampler: BLSSampler, device: torch.device
@@ -252,8 +254,12 @@ class BLSHook(Hook):
         planner = run.planner
         if resumed:
             load_state(resumed, run.buffer, planner, planner.sampler)
+            owed = loop.steps_owed(runner, planner.current)
+            if run.by_epoch:
+                owed += planner.go_to_epoch(runner.epoch)
+            self._step_schedulers(runner, owed)
             # Now, since a run that is over will not begin another pass.
-            _set_max_iters(runner, planner)
+            run.length.update(planner)
             return
         step = runner.iter
         if run.by_epoch:
@@ -307,7 +313,7 @@ class BLSHook(Hook):
         epoch = runner.epoch if run.by_epoch else None
         beginning = run.planner.begin(self.scores, epoch)
         self._begin_batches(beginning)
-        _set_max_iters(runner, run.planner)
+        run.length.update(run.planner)
         if beginning.is_new:
             _report(runner, run)
 
@@ -315,6 +321,7 @@ class BLSHook(Hook):
         weights = beginning.weights if self.rescale_loss else None
         self._started.lookup.begin_pass(weights, beginning.skip)
         self._started.batch = None
+        self._started.skipped = beginning.skip
 
     def _end_pass(self, runner: Any) -> None:
         run = self._started
@@ -341,6 +348,7 @@ class BLSHook(Hook):
         run.rescaler.follow(runner.optim_wrapper)
         run.rescaler.start(batch.weight)
         run.buffer.expect(len(batch.ids))
+        run.in_hand = True
 
     def after_train_iter(
         self,
@@ -351,13 +359,19 @@ class BLSHook(Hook):
     ) -> None:
         """Score the samples of the batch; keep the schedule in step."""
         run = self._started
-        loss = self._loss_of(run, outputs)
-        if run.batch is not None and loss is not None:
-            run.buffer.add(run.batch, loss)
+        if run.in_hand:
+            self._score(run, outputs)
         # MMEngine makes one step by itself.
         self._step_schedulers(runner, run.planner.advance(1) - 1)
         if run.parallel and loop.saves_now(runner):
             run.merge()
+
+    def _score(self, run: '_Run', outputs: Any) -> None:
+        run.in_hand = False
+        loss = self._loss_of(run, outputs)
+        if run.batch is not None and loss is not None:
+            run.buffer.add(run.batch, loss)
+            run.merged = False
 
     def _loss_of(self, run: '_Run', outputs: Any) -> Optional[Tensor]:
         """The loss of the batch in hand; None if its step was left out."""
@@ -373,6 +387,8 @@ class BLSHook(Hook):
     def _check_weights(self, run: '_Run') -> None:
         """Refuse a model whose loss never comes to the optimizer wrapper."""
         if run.rescaler.used or not self.rescale_loss:
+            return
+        if run.skipped:  # resumed in this pass, perhaps at its end
             return
         if run.planner.sampler.pruner is not None:
             raise RuntimeError(
@@ -391,10 +407,24 @@ class BLSHook(Hook):
         self, runner: Any, checkpoint: Dict[str, Any]
     ) -> None:
         """Add the key ``bls``. Called on rank 0 only."""
-        if self._run is not None:
-            planner = self._run.planner
-            checkpoint[KEY] = pack_state(
-                self._run.buffer, planner, planner.sampler
+        if self._run is None:
+            return
+        run, planner = self._run, self._run.planner
+        ahead = 0
+        if run.in_hand and checkpoint['meta']['iter'] == runner.iter + 1:
+            ahead = 1  # saved by a hook before this one, which counts it
+            if run.rescaler.loss is not None and self.loss_keys == ['loss']:
+                self._score(run, None)
+        checkpoint[KEY] = pack_state(
+            run.buffer, planner, planner.sampler, ahead
+        )
+        if run.parallel and not run.merged:
+            runner.logger.warning(
+                'BLS: a checkpoint was saved in the middle of a pass, and not '
+                'by a CheckpointHook. It holds the scores of this pass from '
+                'rank 0 only: the samples that other ranks have visited in it '
+                'have those from before. To save all, use '
+                'CheckpointHook(by_epoch=False).'
             )
 
 
@@ -409,9 +439,14 @@ class _Run:
         buffer (ScoreBuffer): Scores them.
         rescaler (LossRescaler): Applies their weight.
         watch (LoopWatch): Hears of another DataLoader, and of a failure.
+        length (RunLength): Tells the runner how long the run will be.
         batch (Batch, optional): The last batch of the pass in hand; None
             before its first.
         next_loader (DataLoader, optional): What the next pass will read.
+        skipped (int): Batches of the pass in hand that were trained on before
+            the run was resumed.
+        in_hand (bool): Whether that batch has yet to be scored.
+        merged (bool): Whether all ranks know the same scores.
     """
 
     by_epoch: bool
@@ -420,8 +455,12 @@ class _Run:
     buffer: ScoreBuffer
     rescaler: LossRescaler
     watch: LoopWatch
+    length: RunLength
     batch: Optional[Batch] = None
     next_loader: Any = None
+    skipped: int = 0
+    in_hand: bool = False
+    merged: bool = True
 
     @property
     def parallel(self) -> bool:
@@ -431,6 +470,7 @@ class _Run:
     def close(self) -> None:
         """Give back what has been taken over."""
         self.watch.close()
+        self.length.close()
         self.lookup.tracker.close()
         self.rescaler.close()
         self.buffer.close()
@@ -440,11 +480,7 @@ class _Run:
         """Let all ranks know the same scores."""
         if self.parallel:
             self.buffer.merge()
-
-
-def _set_max_iters(runner: Any, planner: PassPlanner) -> None:
-    start = runner.iter - planner.current.done
-    loop.set_max_iters(runner, start + planner.iterations_left)
+            self.merged = True
 
 
 def _warn_if_nothing_is_pruned(runner: Any, planner: PassPlanner) -> None:

@@ -208,6 +208,30 @@ class PassPlanner:
         self.current = Pass(number - 1, step, step, 0)
         self.visited = self._visits(step)
 
+    def go_to_epoch(self, epoch: int) -> int:
+        """Leave out what a resumed run leaves out before its next epoch.
+
+        A checkpoint saved in mid-epoch with ``by_epoch=True`` is one of the
+        end of that epoch to MMEngine, which goes on with the next. What is
+        left out counts as visited, as it does without pruning.
+
+        Args:
+            epoch (int): Number of the epoch that comes next, from 0.
+
+        Returns:
+            int: Steps of the unpruned run that are left out.
+        """
+        steps = 0
+        if self.current.number < epoch:
+            steps += self.end()
+        if self.current.number < epoch - 1:
+            before, visits = self.current.step, self.unpruned
+            visited = self.visited
+            self.skip_to(self.budget.end(epoch - 1))
+            self.visited = visited + self.unpruned - visits
+            steps += self.current.step - before
+        return steps
+
     def begin(self, scores: Tensor, epoch: Optional[int] = None) -> Beginning:
         """Begin the next pass, or go on in the one that was loaded.
 
@@ -266,8 +290,12 @@ class PassPlanner:
         """
         return self.advance(self.current.length - self.current.done)
 
-    def state_dict(self) -> Dict[str, Any]:
+    def state_dict(self, ahead: int = 0) -> Dict[str, Any]:
         """What decides on the rest of the run, but for the sampler's part.
+
+        Args:
+            ahead (int): Iterations that are done, but not yet counted.
+                Defaults to 0.
 
         Returns:
             dict: Of the pass ``number``, ``first_step``, ``done`` and whether
@@ -277,11 +305,12 @@ class PassPlanner:
             (C,). Tensors are copies on the CPU.
         """
         weights = torch.empty(0) if self.weights is None else self.weights
+        done = self.current.done + ahead
         return dict(
             number=self.current.number,
             first_step=self.current.first_step,
-            done=self.current.done,
-            finished=int(self.current.done >= self.current.length),
+            done=done,
+            finished=int(done >= self.current.length),
             visited=self.visited,
             numerator=self.budget.numerator,
             denominator=self.budget.denominator,

@@ -245,9 +245,11 @@ class BLSSampler(Sampler):
         if self.pruner is not None:
             raise RuntimeError(
                 '`train_dataloader.sampler` is a BLSSampler with a pruner, '
-                'but there is no BLSHook to tell it what to prune. Add '
-                "`custom_hooks = [dict(type='BLSHook')]`, or set "
-                '`train_dataloader.sampler.pruner=None`.'
+                'but there is no BLSHook to tell it what to prune. If the run '
+                "has none, add `custom_hooks = [dict(type='BLSHook')]`, or "
+                'set `train_dataloader.sampler.pruner=None`. If it has one, '
+                'it does not train on this DataLoader: it is another one, or '
+                'the training is over.'
             )
         self.epoch = epoch
         self._indices = None

@@ -14,6 +14,17 @@ from torch import nn
 import bls_mm  # noqa: F401  registers hook and sampler
 
 INFOBATCH = dict(type='InfoBatch', prune_ratio=0.5)
+# Changes of a run that is validated as well.
+VALIDATED = dict(
+    val_dataloader=dict(
+        dataset=dict(type='ToyDataset', size=4),
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        batch_size=4,
+        collate_fn=dict(type='default_collate'),
+    ),
+    val_cfg=dict(),
+    val_evaluator=dict(type='ToyMetric'),
+)
 
 
 @DATASETS.register_module(force=True)
@@ -107,6 +118,16 @@ class Recorder(Hook):
         self, runner, batch_idx, data_batch=None, outputs=None
     ) -> None:
         self.losses.append(outputs['loss'].item())
+
+
+class Validated(Hook):
+    """Write down after how many iterations a run was validated."""
+
+    def __init__(self) -> None:
+        self.at: List[int] = []
+
+    def after_val_epoch(self, runner, metrics=None) -> None:
+        self.at.append(runner.iter)
 
 
 class StopAt(Hook):
