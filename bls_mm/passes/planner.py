@@ -141,8 +141,7 @@ class PassPlanner:
         number, done = self.current.number, self.current.done
         goes_on = done < self.current.length
         sampler.seed = before.seed
-        if not goes_on:
-            sampler.look_ahead(number + 1)
+        sampler.look_ahead(number if goes_on else number + 1)
         if sampler is before and (sizes, batch) == (sampler.sizes, batch_size):
             return
         left_over = before.carried if goes_on else before.left_over

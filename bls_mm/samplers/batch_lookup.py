@@ -132,16 +132,22 @@ class BatchLookup:
         """Remember what the pass trains on; see :meth:`end_pass`."""
         if self.sampler.pruner is None:
             return
-        if self._left is None and self.sampler.iterations == self._iterations:
+        if self._left is None:  # in the first pass, where little is lost
+            self._check_first(ids)
+        self._drawn.extend(ids)
+
+    def _check_first(self, ids: List[int]) -> None:
+        if self.sampler.iterations == self._iterations:
             raise ValueError(self._refusal('does not draw from its sampler'))
-        least, most = min(ids), max(ids)
+        self._check_range(min(ids), max(ids))
+        self._longest = max(self._longest, len(ids))
+
+    def _check_range(self, least: int, most: int) -> None:
         if least < 0 or most >= self.sampler.samples.count:
             wrong = least if least < 0 else most
             raise ValueError(
                 self._refusal(f'yields {wrong}, which is no index')
             )
-        self._drawn.extend(ids)
-        self._longest = max(self._longest, len(ids))
 
     def end_pass(self) -> None:
         """Check that batches were made of what was selected.
@@ -155,7 +161,8 @@ class BatchLookup:
         """
         if not self._drawn:
             return
-        drawn, self._drawn = self._drawn, array('q')
+        drawn, self._drawn = np.array(self._drawn), array('q')
+        self._check_range(drawn.min(), drawn.max())
         count = self.sampler.samples.count
         yielded = np.bincount(self.sampler.ids_in_order(), minlength=count)
         left = yielded - np.bincount(drawn, minlength=count)

@@ -32,7 +32,6 @@ from .two_samplers import become_both
 # Indices handed over at a time: a Python list of all of them would need 36
 # bytes a sample.
 _CHUNK = 65536
-_INT = {int}
 _ENTRY = 'train_dataloader.sampler'
 
 
@@ -193,6 +192,7 @@ class BLSSampler(Sampler):
         """
         if self._inner is not None:
             self._inner.order(epoch, self.seed)
+            self._inner.compare_ranks()
 
     def begin_pass(
         self,
@@ -215,6 +215,8 @@ class BLSSampler(Sampler):
         self.epoch = epoch
         self.carried = self.left_over
         order = self._order(epoch)
+        if self._inner is not None:
+            self._inner.compare_ranks()
         if kept is not None:
             order = filter_order(order, kept, self.samples.of_index)
         self.selected = len(order)
@@ -306,7 +308,9 @@ class BLSSampler(Sampler):
         Raises:
             ValueError: If it cannot be told which samples they are.
         """
-        if set(map(type, indices)) != _INT or self._number is not None:
+        # Of plain integers the first and the last tell.
+        plain = type(indices[0]) is type(indices[-1]) is int
+        if not plain or self._number is not None:
             indices = self._unwrapper.unwrap(
                 indices, self._number_of, self._in_order, start
             )

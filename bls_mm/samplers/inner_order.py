@@ -54,6 +54,7 @@ class InnerOrder:
         self.sampler: Any = None
         self._drawn = 0
         self._latest: Optional[Tensor] = None
+        self._compared: Optional[Tensor] = None
         self.items: Optional[Items] = None
         self._restart()
         if not hasattr(self.sampler, '__len__'):
@@ -96,7 +97,6 @@ class InnerOrder:
             seed (int): Seed of the sampler.
 
         Raises:
-            RuntimeError: If the ranks have drawn different orders.
             TypeError: See above.
             ValueError: See above, or if nearly all items are others than in
                 the passes before.
@@ -118,7 +118,6 @@ class InnerOrder:
             order = torch.tensor(self._numbers(drawn))
             self._check_order(order)
             self._drawn += 1
-        self._check_ranks(order)
         self._latest = order
         return order
 
@@ -132,8 +131,18 @@ class InnerOrder:
                 f'{got}.'
             )
 
-    def _check_ranks(self, order: Tensor) -> None:
-        """Compare the order with that of the other ranks."""
+    def compare_ranks(self) -> None:
+        """Compare the latest order with that of the other ranks, once.
+
+        To be called on all ranks.
+
+        Raises:
+            RuntimeError: If they have drawn different orders.
+        """
+        order = self._latest
+        if order is None or order is self._compared:
+            return
+        self._compared = order
         start = 0 if self.items is None else self.items.digest
         digest = zlib.crc32(order.numpy().tobytes(), start)
         mine = torch.tensor([digest, len(order)])

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from mmengine.hooks import Hook
 from mmengine.registry import DATA_SAMPLERS
 from torch.utils.data import DistributedSampler, Sampler, WeightedRandomSampler
 from toy import ToyDataset, hook_of, make_runner, train
@@ -398,3 +399,34 @@ def test_resumed_run_draws_the_same_from_global_generators(tmp_path):
     expected = hook_of(whole, 'Recorder').numbers[13:]
     assert hook_of(resumed, 'Recorder').numbers == expected
     assert torch.equal(hook_of(resumed).scores, hook_of(whole).scores)
+
+
+def test_loader_that_is_built_already_may_hold_an_inner_sampler(tmp_path):
+    dataset = ToyDataset(40)
+    inner = dict(type=Shuffled, make=MAKERS['numpy'])
+    loader = torch.utils.data.DataLoader(
+        dataset, batch_size=4, sampler=BLSSampler(dataset, inner=inner)
+    )
+    runner = train(tmp_path, train_dataloader=loader)
+    assert hook_of(runner).visited < hook_of(runner).visited_unpruned == 320
+
+
+def test_hook_that_sets_an_attribute_is_heard_in_the_next_epoch(tmp_path):
+    class Halve(Hook):
+        def after_train_epoch(self, runner):
+            if runner.epoch == 2:
+                half = lambda order: order[:20].tolist()  # noqa: E731
+                runner.train_dataloader.sampler.make = half
+
+    DATA_SAMPLERS.register_module(module=Shuffled, force=True)
+    make = MAKERS['ints']
+    runner = make_runner(
+        tmp_path,
+        train_dataloader__sampler=sampler_of(None, type=Shuffled, make=make),
+    )
+    runner.register_hook(Halve())
+    runner.train()
+    assert lengths(runner) == [40] * 3 + [20] * 5
+    hook = hook_of(runner)
+    assert hook.visited == hook.visited_unpruned == 220
+    assert runner.iter == runner.max_iters == 55
