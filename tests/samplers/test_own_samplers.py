@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
-from mmengine.registry import DATA_SAMPLERS
+from mmengine.registry import DATA_SAMPLERS, DATASETS
 from torch.utils.data import DistributedSampler, Sampler, WeightedRandomSampler
-from toy import ToyDataset, hook_of, make_runner, train
+from toy import ToyDataset, hook_of, make_runner, record_scored, train
 
 from bls_mm import BLSSampler
 
@@ -430,3 +430,50 @@ def test_hook_that_sets_an_attribute_is_heard_in_the_next_epoch(tmp_path):
     hook = hook_of(runner)
     assert hook.visited == hook.visited_unpruned == 220
     assert runner.iter == runner.max_iters == 55
+
+
+@DATASETS.register_module(force=True)
+class Views(ToyDataset):
+    """Two views of each point."""
+
+    def __getitem__(self, item):
+        index, view = item
+        sample = super().__getitem__(index)
+        return dict(sample, number=sample['number'] * 2 + view)
+
+
+@DATA_SAMPLERS.register_module(force=True)
+class SomeViews(Shuffled):
+    """Views by chance, so that some are drawn late."""
+
+    def __iter__(self):
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        numbers = torch.randint(80, (80,), generator=generator).tolist()
+        return iter([divmod(number, 2) for number in numbers])
+
+    def __len__(self):
+        return 80
+
+
+@pytest.mark.parametrize('loop', ['epochs', 'iterations'])
+def test_items_drawn_late_are_scored_like_the_others(tmp_path, loop):
+    changes = dict(
+        train_dataloader__dataset=dict(type='Views'),
+        train_dataloader__sampler=sampler_of(
+            dict(type='InfoBatch', prune_ratio=0.5), type=SomeViews
+        ),
+    )
+    if loop == 'iterations':
+        changes.update(train_cfg=dict(by_epoch=False, max_iters=160))
+    runner = make_runner(tmp_path, **changes)
+    scored = []
+    record_scored(runner, scored)
+    runner.train()
+    hook, recorder = hook_of(runner), hook_of(runner, 'Recorder')
+    items = hook.planner.sampler._inner.items
+    trained = sum(recorder.numbers, [])
+    assert set(trained) <= {2 * i + view for i, view in items.values}
+    values = [2 * i + view for i, view in items.values]
+    assert [[values[i] for i in ids] for ids in scored] == recorder.numbers
+    assert len(hook.scores) == len(items) > 70
+    assert hook.visited == len(trained) < hook.visited_unpruned == 640
