@@ -94,7 +94,7 @@ class PassPlanner:
         self.sampler = sampler
         self._num_batches = num_batches
         self._batch_size = batch_size
-        self._dataset_size = len(sampler.dataset)
+        self._sizes = sampler.sizes
         self._samples_per_pass = sampler.full_size
         if not self._stream or batch_size is None:
             self._samples_per_pass = self._samples_in(num_batches())
@@ -125,9 +125,10 @@ class PassPlanner:
     ) -> None:
         """Go on with what the training loop really reads.
 
-        Where the sampler is another one, or the batch size or the size of the
-        dataset has changed, passes have another length from now on. The pass
-        in hand goes on if the sampler is another one of the same samples.
+        Where the sampler is another one, or the batch size, the size of the
+        dataset or of an inner sampler's next pass has changed, passes have
+        another length from now on. The pass in hand goes on if the sampler is
+        another one of the same samples.
 
         Args:
             sampler (BLSSampler): The sampler.
@@ -135,14 +136,13 @@ class PassPlanner:
             batch_size (int, optional): See above.
         """
         before = self.sampler
-        size, batch = self._dataset_size, self._batch_size
-        if sampler is before and (size, batch) == (
-            len(sampler.dataset),
-            batch_size,
-        ):
-            return
+        sizes, batch = self._sizes, self._batch_size
         number, done = self.current.number, self.current.done
         goes_on = done < self.current.length
+        sampler.seed = before.seed
+        sampler.look_ahead(number if goes_on else number + 1)
+        if sampler is before and (sizes, batch) == (sampler.sizes, batch_size):
+            return
         left_over = before.carried if goes_on else before.left_over
         if goes_on:
             self.visited -= self._samples_in(self.current.length)
@@ -155,13 +155,12 @@ class PassPlanner:
         )
         first_visits = self._visits(step)
         self._attach(sampler, num_batches, batch_size)
-        sampler.seed = before.seed
-        same_data = size == self._dataset_size
+        same_data = sizes.samples == self._sizes.samples
         if same_data:
             sampler.left_over = left_over
         else:
             self.weights = None
-        if not same_data or batch != batch_size:
+        if (sizes, batch) != (self._sizes, batch_size):
             self._change_length(first, step, first_visits)
         if goes_on:
             self._begin_pass(number, self.current.first_step)

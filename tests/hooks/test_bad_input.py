@@ -87,12 +87,6 @@ class InnerWithoutLength(torch.utils.data.Sampler):
         return iter(range(self.size))
 
 
-@DATA_SAMPLERS.register_module(force=True)
-class InnerWithoutEpochs(InnerWithoutLength):
-    def __len__(self):
-        return self.size
-
-
 RANGE = r'`{}` should be in {}, but got {}\.'
 NUMBER = '`{}` should be a number, but got {}'
 PRUNER = r'`train_dataloader.sampler.pruner`: '
@@ -332,10 +326,6 @@ TABLE = {
     'inner, no length': (
         inner('InnerWithoutLength'),
         INNER + ' should have a `__len__`',
-    ),
-    'inner, no set_epoch': (
-        inner('InnerWithoutEpochs'),
-        INNER + ' should have a `set_epoch`',
     ),
     # The data
     'dataset, empty': (
