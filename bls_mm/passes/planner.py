@@ -73,12 +73,13 @@ class PassPlanner:
         batch_size: Optional[int] = None,
         stream: bool = False,
     ) -> None:
-        sampler.attach(batch_size if stream else None)
+        self._stream_size = batch_size if stream else None
+        sampler.attach(self._stream_size)
         self.sampler = sampler
         self._num_batches = num_batches
         self._batch_size = batch_size
-        if stream and batch_size is not None:
-            full = batch_size * sampler.world_size
+        if self._stream_size is not None:
+            full = self._stream_size * sampler.world_size
             self.budget = Budget(steps, sampler.full_size, full)
             self._samples_per_pass = sampler.full_size
         else:
@@ -213,7 +214,8 @@ class PassPlanner:
             device (torch.device): Where the weights should be.
 
         Raises:
-            ValueError: If more iterations are done than the pass has.
+            ValueError: If more iterations are done than the pass has. Then
+                the run begins at its start.
         """
         number, first_step, done = (
             state[name] for name in ('number', 'first_step', 'done')
@@ -231,6 +233,9 @@ class PassPlanner:
         self._begin_pass(number, first_step)
         length = self.current.length
         if done > length and self.budget.full_end(number) <= self.budget.steps:
+            self.sampler.attach(self._stream_size)
+            self.weights, self.carried_weights = None, torch.empty(0)
+            self.skip_to(0)
             raise ValueError(
                 '`bls.done` of the checkpoint should be at most '
                 f'{length}, the length of the pass, but got {done}.'

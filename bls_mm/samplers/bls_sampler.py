@@ -134,6 +134,7 @@ class BLSSampler(Sampler):
             self.samples = sample_ids(self.dataset)
         if batch_size is not None and self._inner is None:
             self._round = one_round(self.samples)
+        self.selected = self.full_size
         self.total_size = self._padded(self.full_size)
 
     @property

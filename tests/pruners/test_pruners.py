@@ -217,6 +217,16 @@ def test_anneal_keeps_all_with_weight_1(name):
         ]
     ]
     + [
+        (cls, dict(target_saving=value, **others), error, message)
+        for cls in (InfoBatch, SeTa, RandomPrune)
+        for value, others, error, message in [
+            (1, {}, ValueError, r'`target_saving` .* \(0, 1\), but got 1\.'),
+            (0, {}, ValueError, r'`target_saving` .* \(0, 1\), but got 0\.'),
+            ('a', {}, TypeError, "`target_saving` .* number, but got 'a'"),
+            (0.3, dict(prune_ratio=0.5), ValueError, '=None`, but got 0.5'),
+        ]
+    ]
+    + [
         (SeTa, dict(num_groups=0), ValueError, r'`num_groups` .* \[1, inf\)'),
         (SeTa, dict(num_groups=2.5), ValueError, '`num_groups` .* integer'),
         (SeTa, dict(num_groups=float('inf')), ValueError, '`num_groups`'),
