@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Dict, Optional, Sequence, Union
+from typing import Any, Dict, Mapping, Optional, Sequence, Union
 
 import torch
 from mmengine.hooks import Hook
@@ -15,11 +15,13 @@ from bls_mm.checkpoint.validation import KEY
 from bls_mm.checks import check_bool
 from bls_mm.losses.backward import LossRescaler
 from bls_mm.losses.batch_loss import batch_loss
-from bls_mm.passes.planner import PassPlanner
+from bls_mm.passes.planner import Beginning, PassPlanner
 from bls_mm.registry import SCORES, build
 from bls_mm.runner import loop, private
+from bls_mm.runner.loop_watch import LoopWatch
 from bls_mm.runner.pass_iterator import PassIterator
 from bls_mm.samplers.batch_lookup import BatchLookup, find_sampler
+from bls_mm.samplers.bls_sampler import BLSSampler
 from bls_mm.scores import Score
 from bls_mm.scores.batch import Batch
 from bls_mm.scores.buffer import ScoreBuffer
@@ -137,12 +139,6 @@ class BLSHook(Hook):
         self._run = run = self._make_run(runner)
         self._restore(runner, run)
         _warn_if_nothing_is_pruned(runner, run.planner)
-        if not run.by_epoch:
-            PassIterator.install(
-                runner.train_loop,
-                partial(self._begin_pass, runner),
-                partial(self._end_pass, runner),
-            )
 
     def _make_run(self, runner: Any) -> '_Run':
         train_loop = runner.train_loop
@@ -150,30 +146,103 @@ class BLSHook(Hook):
         sampler = find_sampler(loader)
         by_epoch = loop.is_epoch_based(train_loop)
         device = next(runner.model.parameters()).device
+        watch = LoopWatch(
+            train_loop,
+            partial(self._follow_loader, runner),
+            self._abort,
+            None if by_epoch else partial(self._make_iterator, runner),
+        )
         lookup = BatchLookup(loader, sampler, device)
+        # The loop may have been built while the sampler of a run before, which
+        # has ended in the middle, was in one of its passes.
+        sampler.attach()
+        steps = train_loop.max_iters
+        if by_epoch:
+            steps = train_loop.max_epochs * lookup.tracker.num_batches()
         planner = PassPlanner(
             sampler,
             lookup.tracker.num_batches,
-            train_loop.max_iters,
+            steps,
             lookup.batch_size,
             # mmdet's batch samplers regroup indices and cannot stream them.
             stream=lookup.plain and not by_epoch,
+            by_epoch=by_epoch,
         )
+        rescaler = LossRescaler(runner.optim_wrapper)
+        buffer = self._make_buffer(runner, sampler, device)
+        return _Run(by_epoch, planner, lookup, buffer, rescaler, watch)
+
+    def _make_buffer(
+        self, runner: Any, sampler: BLSSampler, device: torch.device
+    ) -> ScoreBuffer:
         # A compiled model would be compiled again with every hook on it, and
         # its losses may be overwritten by its next call.
         compiled = bool(runner.cfg.get('compile'))
         listens = self.per_sample and self.loss_keys == ['loss']
-        parallel = sampler.world_size > 1
-        buffer = ScoreBuffer(
+        return ScoreBuffer(
             self.score,
             sampler.samples.count,
             device,
-            parallel,
+            sampler.world_size > 1,
             runner.model if listens and not compiled else None,
             keeps_losses=not compiled,
         )
-        rescaler = LossRescaler(runner.optim_wrapper)
-        return _Run(by_epoch, parallel, planner, lookup, buffer, rescaler)
+
+    def _make_iterator(self, runner: Any, loader: Any) -> PassIterator:
+        return PassIterator(
+            loader,
+            partial(self._begin_pass, runner),
+            partial(self._end_pass, runner),
+        )
+
+    # What a hook replaces in mid-run
+
+    def _follow_loader(self, runner: Any, loader: Any) -> None:
+        """Go on with another DataLoader."""
+        run = self._started
+        try:
+            sampler = find_sampler(loader)
+        except ValueError as error:
+            raise ValueError(
+                f'The training DataLoader was replaced in mid-run. {error}'
+            ) from error
+        sampler.attach()  # whoever sets its epoch need not know of us
+        run.next_loader = loader
+        # An epoch that has begun reads the DataLoader that it began with.
+        if not run.by_epoch or run.batch is None:
+            self._take_next_loader(runner)
+
+    def _take_next_loader(self, runner: Any) -> None:
+        run = self._started
+        loader, run.next_loader = run.next_loader, None
+        run.lookup.tracker.close()
+        sampler, device = find_sampler(loader), run.buffer.device
+        run.lookup = BatchLookup(loader, sampler, device)
+        self._follow_sizes(runner)
+        current = run.planner.current
+        if current.done < current.length:
+            self._begin_batches(run.planner.beginning(is_new=False))
+
+    def _follow_sizes(self, runner: Any) -> None:
+        """Follow a new sampler, batch size or number of samples."""
+        run = self._started
+        lookup = run.lookup
+        run.planner.follow(
+            lookup.sampler, lookup.tracker.num_batches, lookup.batch_size
+        )
+        before, count = run.buffer.state_dict(), lookup.sampler.samples.count
+        kept = before['scores'][:count]
+        if len(before['scores']) == count:
+            return
+        runner.logger.warning(
+            f'BLS: the training data have {count} samples now, and had '
+            f'{len(before["scores"])}. The first {len(kept)} keep their '
+            'scores, others start at 0.'
+        )
+        run.buffer.close()
+        run.buffer = self._make_buffer(runner, lookup.sampler, kept.device)
+        scores = torch.cat([kept, kept.new_zeros(count - len(kept))])
+        run.buffer.load_state_dict(dict(before, scores=scores))
 
     def _restore(self, runner: Any, run: '_Run') -> None:
         """Go on where the checkpoint of a resumed run was saved."""
@@ -195,12 +264,16 @@ class BLSHook(Hook):
             'at 0.'
         )
 
+    def _abort(self) -> None:
+        """Leave everything as it was found: an exception ends the run."""
+        run = self._started
+        run.close()
+        run.planner.sampler.reset()
+
     def after_train(self, runner: Any) -> None:
         """Report the saving; give the sampler and optimizer back."""
         run = self._started
-        run.lookup.tracker.close()
-        run.rescaler.close()
-        run.buffer.close()
+        run.close()
         runner.logger.info(
             f'BLS: visited {self.visited} samples instead of '
             f'{self.visited_unpruned}, {run.planner.saved:.1%} saved.'
@@ -217,6 +290,7 @@ class BLSHook(Hook):
         """End the pass; make the steps of batches that did not come."""
         self._end_pass(runner)
         run = self._started
+        run.batch = None
         if run.by_epoch:
             self._step_schedulers(runner, run.planner.end())
 
@@ -227,18 +301,27 @@ class BLSHook(Hook):
 
     def _begin_pass(self, runner: Any) -> None:
         run = self._started
+        if run.next_loader is not None:
+            self._take_next_loader(runner)
+        self._follow_sizes(runner)
         epoch = runner.epoch if run.by_epoch else None
         beginning = run.planner.begin(self.scores, epoch)
-        weights = beginning.weights if self.rescale_loss else None
-        run.lookup.begin_pass(weights, beginning.skip)
+        self._begin_batches(beginning)
         _set_max_iters(runner, run.planner)
         if beginning.is_new:
             _report(runner, run)
+
+    def _begin_batches(self, beginning: Beginning) -> None:
+        weights = beginning.weights if self.rescale_loss else None
+        self._started.lookup.begin_pass(weights, beginning.skip)
+        self._started.batch = None
 
     def _end_pass(self, runner: Any) -> None:
         run = self._started
         if not run.planner.current.length:
             return
+        self._check_weights(run)
+        run.lookup.end_pass()
         run.merge()
         count = run.buffer.take_not_finite()
         if count:
@@ -254,9 +337,10 @@ class BLSHook(Hook):
     ) -> None:
         """Look up which samples are in the batch and what they weigh."""
         run = self._started
-        run.batch = run.lookup.next()
-        run.rescaler.start(run.batch.weight)
-        run.buffer.expect(len(run.batch.ids))
+        run.batch = batch = run.lookup.find(data_batch)
+        run.rescaler.follow(runner.optim_wrapper)
+        run.rescaler.start(batch.weight)
+        run.buffer.expect(len(batch.ids))
 
     def after_train_iter(
         self,
@@ -267,23 +351,34 @@ class BLSHook(Hook):
     ) -> None:
         """Score the samples of the batch; keep the schedule in step."""
         run = self._started
-        total = run.rescaler.loss
-        if total is None:
-            self._check_weights(run)
-        loss = batch_loss(self.loss_keys, total, outputs or {})
-        run.buffer.add(run.batch, loss)
+        loss = self._loss_of(run, outputs)
+        if run.batch is not None and loss is not None:
+            run.buffer.add(run.batch, loss)
         # MMEngine makes one step by itself.
         self._step_schedulers(runner, run.planner.advance(1) - 1)
         if run.parallel and loop.saves_now(runner):
             run.merge()
 
+    def _loss_of(self, run: '_Run', outputs: Any) -> Optional[Tensor]:
+        """The loss of the batch in hand; None if its step was left out."""
+        total = run.rescaler.loss
+        if total is None and run.rescaler.used:
+            # A `train_step` may leave out a batch, as one with a NaN.
+            if not isinstance(outputs, Mapping):
+                return None
+            if any(key not in outputs for key in self.loss_keys):
+                return None
+        return batch_loss(self.loss_keys, total, outputs or {})
+
     def _check_weights(self, run: '_Run') -> None:
         """Refuse a model whose loss never comes to the optimizer wrapper."""
-        if self.rescale_loss and run.planner.sampler.pruner is not None:
+        if run.rescaler.used or not self.rescale_loss:
+            return
+        if run.planner.sampler.pruner is not None:
             raise RuntimeError(
-                'The model does not call `optim_wrapper.update_params`, so '
-                'its loss cannot be rescaled. Set `rescale_loss=False` in '
-                'BLSHook.'
+                'The model did not call `optim_wrapper.update_params` in a '
+                'whole pass, so its loss cannot be weighted. Set '
+                '`rescale_loss=False` in BLSHook.'
             )
 
     def _step_schedulers(self, runner: Any, steps: int) -> None:
@@ -309,21 +404,37 @@ class _Run:
 
     Attributes:
         by_epoch (bool): Whether the training loop has epochs.
-        parallel (bool): Whether there are several ranks.
         planner (PassPlanner): Decides what each pass visits.
         lookup (BatchLookup): Finds the samples of a batch.
         buffer (ScoreBuffer): Scores them.
         rescaler (LossRescaler): Applies their weight.
-        batch (Batch): The batch in hand.
+        watch (LoopWatch): Hears of another DataLoader, and of a failure.
+        batch (Batch, optional): The last batch of the pass in hand; None
+            before its first.
+        next_loader (DataLoader, optional): What the next pass will read.
     """
 
     by_epoch: bool
-    parallel: bool
     planner: PassPlanner
     lookup: BatchLookup
     buffer: ScoreBuffer
     rescaler: LossRescaler
-    batch: Batch = Batch([])
+    watch: LoopWatch
+    batch: Optional[Batch] = None
+    next_loader: Any = None
+
+    @property
+    def parallel(self) -> bool:
+        """Whether there are several ranks."""
+        return self.planner.sampler.world_size > 1
+
+    def close(self) -> None:
+        """Give back what has been taken over."""
+        self.watch.close()
+        self.lookup.tracker.close()
+        self.rescaler.close()
+        self.buffer.close()
+        self.planner.sampler.detach()
 
     def merge(self) -> None:
         """Let all ranks know the same scores."""

@@ -1,6 +1,5 @@
 """Deciding, pass by pass, which samples a run visits."""
 
-import math
 from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 import torch
@@ -18,7 +17,7 @@ from .budget import (
     iterations_left,
 )
 from .selection import Progress, select_pass
-from .target import largest_target
+from .target import check_target
 
 
 class Beginning(NamedTuple):
@@ -50,6 +49,8 @@ class PassPlanner:
             Defaults to None.
         stream (bool): Whether passes form a stream of full batches, see
             :meth:`BLSSampler.attach`. Defaults to False.
+        by_epoch (bool): Whether the run ends after a number of passes, rather
+            than of iterations. Defaults to True.
 
     Attributes:
         budget (Budget): Passes and steps of the unpruned run.
@@ -72,29 +73,111 @@ class PassPlanner:
         steps: int,
         batch_size: Optional[int] = None,
         stream: bool = False,
+        by_epoch: bool = True,
     ) -> None:
-        self._stream_size = batch_size if stream else None
-        sampler.attach(self._stream_size)
-        self.sampler = sampler
-        self._num_batches = num_batches
-        self._batch_size = batch_size
-        if self._stream_size is not None:
-            full = self._stream_size * sampler.world_size
-            self.budget = Budget(steps, sampler.full_size, full)
-            self._samples_per_pass = sampler.full_size
-        else:
-            self.budget = Budget(steps, num_batches())
-            self._samples_per_pass = self._samples_in(num_batches())
-        if not self.budget.numerator:
-            raise ValueError(
-                '`train_dataloader` yields no batch: its dataset of '
-                f'{len(sampler.dataset)} samples is smaller than a batch, '
-                'and `drop_last` is set.'
-            )
+        self._stream = stream
+        self._by_epoch = by_epoch
+        self._attach(sampler, num_batches, batch_size)
+        self.budget = Budget(steps, *self._pass_length())
         self.weights: Optional[Tensor] = None
         self.carried_weights = torch.empty(0)
         self.skip_to(0)
-        self._check_target()
+        check_target(sampler.pruner, self.budget, self._samples_per_pass)
+
+    def _attach(
+        self,
+        sampler: BLSSampler,
+        num_batches: Callable[[], int],
+        batch_size: Optional[int],
+    ) -> None:
+        sampler.attach(batch_size if self._stream else None)
+        self.sampler = sampler
+        self._num_batches = num_batches
+        self._batch_size = batch_size
+        self._dataset_size = len(sampler.dataset)
+        self._samples_per_pass = sampler.full_size
+        if not self._stream or batch_size is None:
+            self._samples_per_pass = self._samples_in(num_batches())
+
+    def _pass_length(self) -> Tuple[int, int]:
+        """Iterations of an unpruned pass, as a fraction.
+
+        Raises:
+            ValueError: If there are none.
+        """
+        if self._stream and self._batch_size is not None:
+            full = self._batch_size * self.sampler.world_size
+            return self.sampler.full_size, full
+        batches = self._num_batches()
+        if not batches:
+            raise ValueError(
+                '`train_dataloader` yields no batch: its dataset of '
+                f'{len(self.sampler.dataset)} samples is smaller than a '
+                'batch, and `drop_last` is set.'
+            )
+        return batches, 1
+
+    def follow(
+        self,
+        sampler: BLSSampler,
+        num_batches: Callable[[], int],
+        batch_size: Optional[int],
+    ) -> None:
+        """Go on with what the training loop really reads.
+
+        Where the sampler is another one, or the batch size or the size of the
+        dataset has changed, passes have another length from now on. The pass
+        in hand goes on if the sampler is another one of the same samples.
+
+        Args:
+            sampler (BLSSampler): The sampler.
+            num_batches (callable): See above.
+            batch_size (int, optional): See above.
+        """
+        before = self.sampler
+        size, batch = self._dataset_size, self._batch_size
+        if sampler is before and (size, batch) == (
+            len(sampler.dataset),
+            batch_size,
+        ):
+            return
+        number, done = self.current.number, self.current.done
+        goes_on = done < self.current.length
+        left_over = before.carried if goes_on else before.left_over
+        if goes_on:
+            self.visited -= self._samples_in(self.current.length)
+        # From the pass in hand on, if nothing of it has been trained on yet.
+        first = number + (done > 0 or not goes_on)
+        step = (
+            self.current.first_step
+            if first == number
+            else (self.current.last_step)
+        )
+        first_visits = self._visits(step)
+        self._attach(sampler, num_batches, batch_size)
+        sampler.seed = before.seed
+        same_data = size == self._dataset_size
+        if same_data:
+            sampler.left_over = left_over
+        else:
+            self.weights = None
+        if not same_data or batch != batch_size:
+            self._change_length(first, step, first_visits)
+        if goes_on:
+            self._begin_pass(number, self.current.first_step)
+            self.current.done = min(done, self.current.length)
+            self.visited += self._samples_in(self.current.length)
+
+    def _change_length(
+        self, number: int, first_step: int, first_visits: int
+    ) -> None:
+        """Give the passes from one on the length that they have now."""
+        passes = self.budget.passes
+        length = self._pass_length()
+        steps = self.budget.steps
+        if self._by_epoch:
+            steps = first_step + (passes - number) * length[0]
+        self.budget = Budget(steps, *length, number, first_step, first_visits)
 
     @property
     def delta(self) -> float:
@@ -144,7 +227,11 @@ class PassPlanner:
         skip = self.current.done
         if loaded and not self.current.length:  # with other batches than then
             skip = self._num_batches()
-        return Beginning(is_new, skip, self._batch_weights())
+        return self.beginning(is_new)._replace(skip=skip)
+
+    def beginning(self, is_new: bool) -> Beginning:
+        """How the pass in hand begins, or goes on."""
+        return Beginning(is_new, self.current.done, self._batch_weights())
 
     def _begin_next(self, scores: Tensor) -> None:
         number = self.current.number + 1
@@ -233,7 +320,7 @@ class PassPlanner:
         self._begin_pass(number, first_step)
         length = self.current.length
         if done > length and self.budget.full_end(number) <= self.budget.steps:
-            self.sampler.attach(self._stream_size)
+            self._attach(self.sampler, self._num_batches, self._batch_size)
             self.weights, self.carried_weights = None, torch.empty(0)
             self.skip_to(0)
             raise ValueError(
@@ -281,21 +368,6 @@ class PassPlanner:
             self.visited,
         )
         return select_pass(pruner, scores, self.sampler.seed, number, progress)
-
-    def _check_target(self) -> None:
-        pruner = self.sampler.pruner
-        if pruner is None or pruner.target_saving is None:
-            return
-        largest = largest_target(
-            self.budget, self.delta, self._samples_per_pass
-        )
-        if pruner.target_saving > largest + 1e-9:
-            raise ValueError(
-                '`train_dataloader.sampler.pruner.target_saving` should be at '
-                f'most {math.floor(largest * 1000 + 1e-6) / 1000} in a run of '
-                f'{self.budget.passes} passes with `delta={pruner.delta}`, '
-                f'but got {pruner.target_saving}.'
-            )
 
     def _begin_pass(self, number: int, first_step: int) -> None:
         """Fix the indices and the length of a pass."""

@@ -30,25 +30,9 @@ class PassIterator:
         self._batches: Optional[Iterator[Any]] = None
         self._ignored = 0
 
-    @classmethod
-    def install(
-        cls,
-        loop: Any,
-        begin_pass: Callable[[], None],
-        end_pass: Callable[[], None],
-    ) -> None:
-        """Let a loop draw its batches from here.
-
-        Args:
-            loop (IterBasedTrainLoop): The loop, before it runs.
-            begin_pass (callable): Called before each pass.
-            end_pass (callable): Called after each pass but the last.
-        """
-        iterator = cls(loop.dataloader, begin_pass, end_pass)
-        if not hasattr(loop.dataloader_iterator, 'skip_iter'):
-            # mmengine 0.10.7 skips by drawing as many batches.
-            iterator._ignored = loop.iter
-        loop.dataloader_iterator = iterator
+    def ignore(self, num_iters: int) -> None:
+        """Give nothing for the first ``num_iters`` batches."""
+        self._ignored = num_iters
 
     def skip_iter(self, num_iters: int) -> None:
         """Do nothing: the hook begins where the checkpoint was saved."""

@@ -1,0 +1,116 @@
+"""Hearing of what happens to a training loop.
+
+Hooks rebuild its DataLoader in mid-run: for other augmentations in the last
+epochs, as those of mmyolo and mmpose do, or for other data. And a run may end
+with an exception, after which no hook is called.
+"""
+
+from typing import Any, Callable
+
+from .class_swap import release, watch
+from .pass_iterator import PassIterator
+
+
+class LoopWatch:
+    """Watch a training loop.
+
+    Args:
+        loop (EpochBasedTrainLoop or IterBasedTrainLoop): The loop.
+        on_replaced (callable): Called with a new DataLoader.
+        on_failed (callable): Called when an exception ends the run.
+        make_iterator (callable, optional): Makes the iterator of an
+            iteration-based loop from its DataLoader. Defaults to None, the
+            loop has epochs.
+    """
+
+    def __init__(
+        self,
+        loop: Any,
+        on_replaced: Callable[[Any], None],
+        on_failed: Callable[[], None],
+        make_iterator: Any = None,
+    ) -> None:
+        self._loop = loop
+        self._on_replaced = on_replaced
+        self.on_failed = on_failed
+        self._make_iterator = make_iterator
+        watch(loop, self, _watching)
+        if make_iterator is not None:
+            iterator = make_iterator(loop.dataloader)
+            if not hasattr(loop.dataloader_iterator, 'skip_iter'):
+                # mmengine 0.10.7 skips by drawing as many batches.
+                iterator.ignore(loop.iter)
+            loop.dataloader_iterator = iterator
+
+    def close(self) -> None:
+        """Stop watching."""
+        release(self._loop)
+
+    def replace_loader(self, loader: Any) -> None:
+        """Follow an epoch-based loop, which reads its DataLoader anew."""
+        if self._make_iterator is None:
+            self._on_replaced(loader)
+
+    def replace_iterator(self, iterator: Any) -> Any:
+        """Follow an iteration-based loop, which reads one iterator.
+
+        Args:
+            iterator (object): What a hook has set.
+
+        Returns:
+            object: What the loop should read.
+
+        Raises:
+            ValueError: If the DataLoader behind it cannot be found.
+        """
+        if self._make_iterator is None or isinstance(iterator, PassIterator):
+            return iterator
+        loader = getattr(iterator, '_dataloader', None)
+        if loader is None:
+            raise ValueError(
+                '`runner.train_loop.dataloader_iterator` was replaced by a '
+                f'{type(iterator).__name__}, which BLSHook cannot follow. '
+                'Replace it by an iterator of MMEngine, or set '
+                '`runner.train_loop.dataloader` in an epoch-based run.'
+            )
+        self._on_replaced(loader)
+        return self._make_iterator(loader)
+
+
+def _watching(cls: Any) -> type:
+    """A subclass of a training loop class that reports to its watcher."""
+
+    class Watching(cls):
+        def run_epoch(self, *args: Any, **kwargs: Any) -> Any:
+            return self._bls_call(super().run_epoch, *args, **kwargs)
+
+        def run_iter(self, *args: Any, **kwargs: Any) -> Any:
+            return self._bls_call(super().run_iter, *args, **kwargs)
+
+        def _bls_call(self, method: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return method(*args, **kwargs)
+            except BaseException:
+                if hasattr(self, 'bls_watcher'):  # not twice
+                    self.bls_watcher.on_failed()
+                raise
+
+        @property
+        def dataloader(self) -> Any:
+            return vars(self)['dataloader']
+
+        @dataloader.setter
+        def dataloader(self, loader: Any) -> None:
+            self.__dict__['dataloader'] = loader
+            self.bls_watcher.replace_loader(loader)
+
+        @property
+        def dataloader_iterator(self) -> Any:
+            return vars(self)['dataloader_iterator']
+
+        @dataloader_iterator.setter
+        def dataloader_iterator(self, iterator: Any) -> None:
+            iterator = self.bls_watcher.replace_iterator(iterator)
+            self.__dict__['dataloader_iterator'] = iterator
+
+    return Watching
