@@ -23,10 +23,6 @@ def same(state, other):
     )
 
 
-def without(name):
-    return lambda state: {k: v for k, v in state.items() if k != name}
-
-
 def having(**changes):
     return lambda state: dict(state, **changes)
 
