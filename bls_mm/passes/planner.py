@@ -329,7 +329,8 @@ class PassPlanner:
             device (torch.device): Where the weights should be.
 
         Raises:
-            ValueError: If more iterations are done than the pass has.
+            ValueError: If more iterations are done than the pass has. Then
+                the run begins at its start.
         """
         number, first_step, done = (
             state[name] for name in ('number', 'first_step', 'done')
@@ -347,6 +348,9 @@ class PassPlanner:
         self._begin_pass(number, first_step)
         length = self.current.length
         if done > length and self.budget.full_end(number) <= self.budget.steps:
+            self._attach(self.sampler, self._num_batches, self._batch_size)
+            self.weights, self.carried_weights = None, torch.empty(0)
+            self.skip_to(0)
             raise ValueError(
                 '`bls.done` of the checkpoint should be at most '
                 f'{length}, the length of the pass, but got {done}.'

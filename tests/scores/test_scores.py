@@ -147,9 +147,11 @@ def test_ema_refuses_a_setting_and_names_it(settings, error, message):
         EMAScore(**settings)
 
 
-def test_unknown_score_lists_the_known_ones():
-    with pytest.raises(ValueError, match=r"`x` .* 'EMA'\. Known: .*EMAScore"):
-        build(dict(type='EMA'), SCORES, Score, 'x')
+@pytest.mark.parametrize('name', ['EMA', 'emascore', 'InfoBatch'])
+def test_unknown_score_lists_the_known_ones(name):
+    match = rf"`x` .* '{name}'\. Known: .*EMAScore"
+    with pytest.raises(ValueError, match=match):
+        build(dict(type=name), SCORES, Score, 'x')
 
 
 # MARTScore
