@@ -1,5 +1,5 @@
 # `make help` lists the targets. Each sets up the environment first, which
-# takes minutes once and no time afterwards.
+# takes minutes once and no time afterwards. `demo` needs a part of it only.
 VENV ?= .venv
 PY := $(VENV)/bin/python
 export VENV
@@ -13,7 +13,8 @@ help:  ## List the targets
 setup:  ## Set up the environment in .venv (VENV=DIR for another place)
 	@tools/dev/setup_env.sh
 
-demo: setup  ## Train on real digits with and without pruning and compare
+demo:  ## Train on real digits with and without pruning and compare
+	@tools/dev/setup_env.sh onedl demo
 	$(PY) tools/dataset_converters/prepare_mnist.py
 	$(PY) tools/compare.py configs/demo/resnet_mnist.py \
 		--prune infobatch seta random --work-dir work_dirs/demo
