@@ -5,7 +5,8 @@ PY := $(VENV)/bin/python
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo docs lint format test test-openmmlab
+.PHONY: help setup demo docs lint format test test-matrix \
+	test-openmmlab
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -35,6 +36,9 @@ format: setup  ## Repair what the linters can repair by themselves
 
 test: lint  ## Run the linters and all tests
 	$(PY) -m pytest -n auto --dist loadfile
+
+test-matrix:  ## Run the core tests on torch from 2.0 on (TORCH=2.0.1 for one)
+	$(or $(PYTHON),python3) tools/dev/test_matrix.py $(TORCH:%=--torch %)
 
 test-openmmlab:  ## Run all tests on the original OpenMMLab packages
 	@VENV=$(VENV)-openmmlab tools/dev/setup_env.sh openmmlab

@@ -131,7 +131,8 @@ elif ! has_operators; then
 fi
 
 if [ "$level" = demo ]; then
-  wanted=(torchvision "$(pin mmengine)" "$(pin mmpretrain)" -e '.[demo]')
+  wanted=("$(pin mmengine)" "$mmcv" "$(pin mmpretrain)" torchvision)
+  wanted+=(-e '.[demo]')
   check='import torchvision, mmcv, mmpretrain'
 else
   wanted=(-r "$pins" -e '.[demo,dev,docs]')
