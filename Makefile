@@ -3,10 +3,12 @@
 VENV ?= .venv
 PY := $(VENV)/bin/python
 export VENV
+# Nothing newer than Python 3.9. `long` is a method of tensors too.
+VERMIN := -q --target=3.9- --violations --eval-annotations --exclude long
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo docs lint format test test-matrix \
-	test-openmmlab
+	test-openmmlab test-wheel
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -28,6 +30,7 @@ lint: setup  ## Check style, formatting, spelling and types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m codespell_lib
+	$(PY) -m vermin $(VERMIN) bls_mm configs docs tests tools setup.py
 	$(PY) -m mypy
 
 format: setup  ## Repair what the linters can repair by themselves
@@ -43,3 +46,6 @@ test-matrix:  ## Run the core tests on torch from 2.0 on (TORCH=2.0.1 for one)
 test-openmmlab:  ## Run all tests on the original OpenMMLab packages
 	@VENV=$(VENV)-openmmlab tools/dev/setup_env.sh openmmlab
 	$(VENV)-openmmlab/bin/python -m pytest -n auto --dist loadfile
+
+test-wheel: setup  ## Build what is published and use it in empty environments
+	tools/dev/test_wheel.sh

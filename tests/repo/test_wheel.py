@@ -93,11 +93,15 @@ def test_wheel_holds_the_package_its_configs_and_tools(built):
         '.mim' / file.relative_to(ROOT)
         for folder in ('configs', 'tools')
         for file in (ROOT / folder).rglob('*.*')
-        if not {'env', '__pycache__', 'setup_env.sh'} & set(file.parts)
+        if not {'dev', '__pycache__'} & set(file.parts)
     }
     expected |= {Path('py.typed'), Path('.mim/model-index.yml')}
     left = {file.as_posix() for file in expected} ^ shipped
     assert all(name.startswith(info) for name in left), left
+
+
+def test_index_would_take_the_files(built):
+    run(sys.executable, '-m', 'twine', 'check', '--strict', *built.iterdir())
 
 
 def test_sdist_holds_what_building_and_testing_need(built):
