@@ -1,4 +1,4 @@
-"""Checks of what stands in a checkpoint where the state of a run should."""
+"""What a checkpoint may hold as the state of a run."""
 
 from typing import Any, Dict
 
@@ -33,7 +33,9 @@ _TENSORS = dict(
 _ENTRIES = (*_NUMBERS, *_TENSORS)
 
 
-def check(state: Dict[str, Any], size: int, samples: SampleIds) -> None:
+def validate_state(
+    state: Dict[str, Any], size: int, samples: SampleIds
+) -> None:
     """Refuse a state that no run of these samples can have saved.
 
     Args:
@@ -76,9 +78,11 @@ def check(state: Dict[str, Any], size: int, samples: SampleIds) -> None:
 def _check_number(state: Dict[str, Any], name: str, low: int) -> None:
     value = state[name]
     if type(value) is not int:
-        raise TypeError(wrong(f'.{name}', 'an integer', repr(value)))
+        raise TypeError(describe_error(f'.{name}', 'an integer', repr(value)))
     if not low <= value <= _LARGEST:
-        raise ValueError(wrong(f'.{name}', f'in [{low}, {_LARGEST}]', value))
+        raise ValueError(
+            describe_error(f'.{name}', f'in [{low}, {_LARGEST}]', value)
+        )
 
 
 def _check_tensor(state: Dict[str, Any], name: str, dtype: Any) -> None:
@@ -86,38 +90,48 @@ def _check_tensor(state: Dict[str, Any], name: str, dtype: Any) -> None:
     wanted = f'a {str(dtype).rpartition(".")[-1]} tensor of shape (n,)'
     if not isinstance(value, Tensor) or value.layout != torch.strided:
         got = f'a {type(value).__name__}'
-        raise TypeError(wrong(f'.{name}', wanted, got))
+        raise TypeError(describe_error(f'.{name}', wanted, got))
     if value.dtype != dtype or value.dim() != 1:
         kind = str(value.dtype).rpartition('.')[-1]
         got = f'{kind} of shape {tuple(value.shape)}'
-        raise ValueError(wrong(f'.{name}', wanted, got))
+        raise ValueError(describe_error(f'.{name}', wanted, got))
     finite = torch.isfinite(value)
     if not finite.all():
         got = str(value[~finite][0].item())
-        raise ValueError(wrong(f'.{name}', 'finite', got))
+        raise ValueError(describe_error(f'.{name}', 'finite', got))
 
 
 def _check_pass(state: Dict[str, Any]) -> None:
     """The steps before a pass are those of earlier passes."""
     if state['finished'] > 1:
-        raise ValueError(wrong('.finished', '0 or 1', state['finished']))
+        raise ValueError(
+            describe_error('.finished', '0 or 1', state['finished'])
+        )
     passes = state['number'] + 1 + state['finished']
     end = passes * state['numerator'] // state['denominator']
     if state['first_step'] > end:
         wanted = f'at most {end}, the end of the pass'
-        raise ValueError(wrong('.first_step', wanted, state['first_step']))
+        raise ValueError(
+            describe_error('.first_step', wanted, state['first_step'])
+        )
 
 
 def _check_weights(state: Dict[str, Any], size: int) -> None:
     weights = state['weights']
     if len(weights) not in (0, size):
         wanted = f'empty or a weight for each of {size} samples'
-        raise ValueError(wrong('.weights', wanted, f'{len(weights)} weights'))
+        raise ValueError(
+            describe_error('.weights', wanted, f'{len(weights)} weights')
+        )
     small = weights[(weights != 0) & (weights < 1)]
     if len(small):
-        raise ValueError(wrong('.weights', '0 or at least 1', small[0].item()))
+        raise ValueError(
+            describe_error('.weights', '0 or at least 1', small[0].item())
+        )
     if len(weights) and not weights.any():
-        raise ValueError(wrong('.weights', 'positive somewhere', 'only 0'))
+        raise ValueError(
+            describe_error('.weights', 'positive somewhere', 'only 0')
+        )
 
 
 def _check_carried(state: Dict[str, Any], samples: SampleIds) -> None:
@@ -127,17 +141,19 @@ def _check_carried(state: Dict[str, Any], samples: SampleIds) -> None:
     most = 2 * state['denominator']  # two batches, see BLSSampler.begin_pass
     if len(carried) > most:
         wanted = f'of at most {most} indices'
-        raise ValueError(wrong('.carried', wanted, len(carried)))
+        raise ValueError(describe_error('.carried', wanted, len(carried)))
     outside = carried[(carried < 0) | (carried >= size)]
     if len(outside):
         wanted = f'indices in [0, {size})'
-        raise ValueError(wrong('.carried', wanted, outside[0].item()))
+        raise ValueError(describe_error('.carried', wanted, outside[0].item()))
     if len(weights) != len(carried) or (weights < 1).any():
         wanted = f'{len(carried)} weights of at least 1'
-        raise ValueError(wrong('.carried_weights', wanted, weights.tolist()))
+        raise ValueError(
+            describe_error('.carried_weights', wanted, weights.tolist())
+        )
 
 
-def wrong(entry: str, wanted: str, got: Any) -> str:
+def describe_error(entry: str, wanted: str, got: Any) -> str:
     """What an error says of an entry."""
     return (
         f'`{KEY}{entry}` of the checkpoint should be {wanted}, but got {got}.'

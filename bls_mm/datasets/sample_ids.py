@@ -9,6 +9,8 @@ from mmengine.dataset import ClassBalancedDataset, RepeatDataset
 from torch import Tensor
 from torch.utils.data import ConcatDataset, Subset
 
+from bls_mm.runner.private import sliced_dataset
+
 
 @dataclass(frozen=True)
 class SampleIds:
@@ -40,7 +42,7 @@ def sample_ids(dataset: Any) -> SampleIds:
         SampleIds: Their number and the map from index to id.
     """
     size = len(dataset)
-    inside = sliced(dataset)
+    inside = sliced_dataset(dataset)
     if inside is not None:
         return _taken(sample_ids(inside), torch.arange(size), size)
     if isinstance(dataset, RepeatDataset):
@@ -61,15 +63,6 @@ def sample_ids(dataset: Any) -> SampleIds:
     if hasattr(wrapped, '__len__') and len(wrapped) == size:
         return sample_ids(wrapped)
     return SampleIds(size)
-
-
-def sliced(dataset: Any) -> Optional[Any]:
-    """What MMEngine's ``num_batch_per_epoch`` cut short, or None."""
-    # The class is private and passes every attribute on to what it holds, so
-    # only its own instance dict tells it apart.
-    if type(dataset).__name__ == '_SlicedDataset':
-        return vars(dataset)['_dataset']
-    return None
 
 
 def _taken(inner: SampleIds, indices: Tensor, size: int) -> SampleIds:

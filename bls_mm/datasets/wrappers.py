@@ -7,7 +7,7 @@ from typing import Any, Iterator, List, Optional, Tuple
 from mmengine.dataset import ClassBalancedDataset, RepeatDataset
 from torch.utils.data import ConcatDataset, Subset
 
-from .sample_ids import sliced
+from bls_mm.runner.private import sliced_dataset
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def _steps(dataset: Any, index: int) -> Iterator[Tuple[Any, int]]:
 
 def _step_in(dataset: Any, index: int) -> Optional[Tuple[Any, int]]:
     """The next dataset inside, and the index there; None if there is none."""
-    inside = sliced(dataset)
+    inside = sliced_dataset(dataset)
     if inside is not None:
         return inside, index
     if isinstance(dataset, ConcatDataset):
@@ -75,7 +75,9 @@ def _step_in(dataset: Any, index: int) -> Optional[Tuple[Any, int]]:
 
 
 def _transforms(dataset: Any) -> List[Any]:
-    if sliced(dataset) is not None:  # shows the attributes of what it cuts
+    if (
+        sliced_dataset(dataset) is not None
+    ):  # shows the attributes of what it cuts
         return []
     pipeline = getattr(dataset, 'pipeline', [])
     return list(getattr(pipeline, 'transforms', pipeline) or [])

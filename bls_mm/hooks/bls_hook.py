@@ -1,6 +1,8 @@
 """The hook that scores samples and prunes a training run."""
 
-from typing import Any, Dict, Optional, Sequence, Union
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Dict, Mapping, Optional, Sequence, Union
 
 import torch
 from mmengine.hooks import Hook
@@ -8,18 +10,21 @@ from mmengine.registry import HOOKS
 from mmengine.utils import is_seq_of
 from torch import Tensor
 
-from bls_mm.checkpoint import state
+from bls_mm.checkpoint.state import load_state, pack_state, read_state
+from bls_mm.checkpoint.validation import KEY
 from bls_mm.checks import check_bool
 from bls_mm.losses.backward import LossRescaler
 from bls_mm.losses.batch_loss import batch_loss
-from bls_mm.passes.budget import Pass
-from bls_mm.passes.planner import PassPlanner
+from bls_mm.passes.planner import Beginning, PassPlanner
 from bls_mm.registry import SCORES, build
-from bls_mm.runner import loop
+from bls_mm.runner import loop, private
+from bls_mm.runner.loader_watch import LoaderWatch
 from bls_mm.runner.pass_iterator import PassIterator
 from bls_mm.samplers.batch_lookup import BatchLookup, find_sampler
+from bls_mm.samplers.bls_sampler import BLSSampler
 from bls_mm.scores import Score
-from bls_mm.scores.buffer import Scoring
+from bls_mm.scores.batch import Batch
+from bls_mm.scores.buffer import ScoreBuffer
 
 
 @HOOKS.register_module()
@@ -64,12 +69,6 @@ class BLSHook(Hook):
 
     priority = 'NORMAL'
 
-    # Made in `before_train`, with what a runner has built by then.
-    _planner: PassPlanner
-    _lookup: BatchLookup
-    _rescaler: LossRescaler
-    _scoring: Scoring
-
     def __init__(
         self,
         score: Any = dict(type='MARTScore'),  # noqa: B006
@@ -94,25 +93,31 @@ class BLSHook(Hook):
         self.rescale_loss = rescale_loss
         self.align_schedule = align_schedule
         self._resumed: Optional[Dict[str, Any]] = None
-        self._parallel = False
+        self._run: Optional[_Run] = None
 
     @property
     def scores(self) -> Tensor:
-        if not hasattr(self, '_scoring'):
-            return torch.empty(0)
-        return self._scoring.scores
+        return torch.empty(0) if self._run is None else self._run.buffer.scores
 
     @property
     def planner(self) -> PassPlanner:
-        return self._planner
+        return self._started.planner
 
     @property
     def visited(self) -> int:
-        return self._planner.visited
+        return self._started.planner.visited
 
     @property
     def visited_unpruned(self) -> int:
-        return self._planner.unpruned
+        return self._started.planner.unpruned
+
+    @property
+    def _started(self) -> '_Run':
+        if self._run is None:
+            raise RuntimeError(
+                'BLSHook has no plan before the training of its runner starts.'
+            )
+        return self._run
 
     # Start and end of a run
 
@@ -121,8 +126,8 @@ class BLSHook(Hook):
     ) -> None:
         """Keep the state of a resumed run until there is a place for it."""
         # Without `resume`, `load_from` starts a run of its own.
-        if runner._resume:  # noqa: SLF001  MMEngine has no public name
-            self._resumed = state.find(checkpoint)
+        if private.is_resumed(runner):
+            self._resumed = read_state(checkpoint)
 
     def before_train(self, runner: Any) -> None:
         """Take over sampler, loop and optimizer; restore a resumed run."""
@@ -131,147 +136,186 @@ class BLSHook(Hook):
                 '`custom_hooks` and `default_hooks` should have one BLSHook, '
                 'but got several.'
             )
+        self._run = run = self._make_run(runner)
+        self._restore(runner, run)
+        _warn_if_nothing_is_pruned(runner, run.planner)
+
+    def _make_run(self, runner: Any) -> '_Run':
         train_loop = runner.train_loop
         loader = train_loop.dataloader
         sampler = find_sampler(loader)
-        self._by_epoch = loop.is_epoch_based(train_loop)
+        by_epoch = loop.is_epoch_based(train_loop)
         device = next(runner.model.parameters()).device
-        self._lookup = BatchLookup(loader, sampler, device)
-        self._planner = PassPlanner(
-            sampler,
-            self._lookup.tracker.num_batches,
-            train_loop.max_iters,
-            self._lookup.batch_size,
-            # mmdet's batch samplers regroup indices and cannot stream them.
-            stream=self._lookup.plain and not self._by_epoch,
+        watch = LoaderWatch(
+            train_loop,
+            partial(self._follow_loader, runner),
+            None if by_epoch else partial(self._make_iterator, runner),
         )
-        self._parallel = sampler.world_size > 1
+        lookup = BatchLookup(loader, sampler, device)
+        planner = PassPlanner(
+            sampler,
+            lookup.tracker.num_batches,
+            train_loop.max_iters,
+            lookup.batch_size,
+            # mmdet's batch samplers regroup indices and cannot stream them.
+            stream=lookup.plain and not by_epoch,
+            by_epoch=by_epoch,
+        )
+        rescaler = LossRescaler(runner.optim_wrapper)
+        buffer = self._make_buffer(runner, sampler, device)
+        return _Run(by_epoch, planner, lookup, buffer, rescaler, watch)
+
+    def _make_buffer(
+        self, runner: Any, sampler: BLSSampler, device: torch.device
+    ) -> ScoreBuffer:
         # A compiled model would be compiled again with every hook on it, and
         # its losses may be overwritten by its next call.
         compiled = bool(runner.cfg.get('compile'))
         listens = self.per_sample and self.loss_keys == ['loss']
-        self._scoring = Scoring(
+        return ScoreBuffer(
             self.score,
             sampler.samples.count,
             device,
-            self._parallel,
+            sampler.world_size > 1,
             runner.model if listens and not compiled else None,
             keeps_losses=not compiled,
         )
-        self._rescaler = LossRescaler(runner.optim_wrapper)
-        self._restore(runner)
-        self._warn_if_nothing_is_pruned(runner)
-        if not self._by_epoch:
-            PassIterator.install(train_loop, lambda: self._begin_pass(runner))
 
-    def _restore(self, runner: Any) -> None:
+    def _make_iterator(self, runner: Any, loader: Any) -> PassIterator:
+        return PassIterator(
+            loader,
+            partial(self._begin_pass, runner),
+            partial(self._end_pass, runner),
+        )
+
+    # What a hook replaces in mid-run
+
+    def _follow_loader(self, runner: Any, loader: Any) -> None:
+        """Go on with another DataLoader."""
+        run = self._started
+        try:
+            sampler = find_sampler(loader)
+        except ValueError as error:
+            raise ValueError(
+                f'The training DataLoader was replaced in mid-run. {error}'
+            ) from error
+        sampler.attach()  # whoever sets its epoch need not know of us
+        run.next_loader = loader
+        # An epoch that has begun reads the DataLoader that it began with.
+        if not run.by_epoch or run.batch is None:
+            self._take_next_loader(runner)
+
+    def _take_next_loader(self, runner: Any) -> None:
+        run = self._started
+        loader, run.next_loader = run.next_loader, None
+        run.lookup.tracker.close()
+        sampler, device = find_sampler(loader), run.buffer.device
+        run.lookup = BatchLookup(loader, sampler, device)
+        self._follow_sizes(runner)
+        current = run.planner.current
+        if current.done < current.length:
+            self._begin_batches(run.planner.beginning(is_new=False))
+
+    def _follow_sizes(self, runner: Any) -> None:
+        """Follow a new sampler, batch size or number of samples."""
+        run = self._started
+        lookup = run.lookup
+        run.planner.follow(
+            lookup.sampler, lookup.tracker.num_batches, lookup.batch_size
+        )
+        before, count = run.buffer.state_dict(), lookup.sampler.samples.count
+        kept = before['scores'][:count]
+        if len(before['scores']) == count:
+            return
+        runner.logger.warning(
+            f'BLS: the training data have {count} samples now, and had '
+            f'{len(before["scores"])}. The first {len(kept)} keep their '
+            'scores, others start at 0.'
+        )
+        run.buffer.close()
+        run.buffer = self._make_buffer(runner, lookup.sampler, kept.device)
+        scores = torch.cat([kept, kept.new_zeros(count - len(kept))])
+        run.buffer.load_state_dict(dict(before, scores=scores))
+
+    def _restore(self, runner: Any, run: '_Run') -> None:
         """Go on where the checkpoint of a resumed run was saved."""
         resumed, self._resumed = self._resumed, None
         if resumed is None:
             return
+        planner = run.planner
         if resumed:
-            state.unpack(resumed, self._planner, self.scores, self.score)
+            load_state(resumed, run.buffer, planner, planner.sampler)
             # Now, since a run that is over will not begin another pass.
-            self._set_max_iters(runner)
+            _set_max_iters(runner, planner)
             return
         step = runner.iter
-        if self._by_epoch:
-            step = runner.epoch * self._planner.budget.numerator
-        self._planner.skip_to(step)
+        if run.by_epoch:
+            step = runner.epoch * planner.budget.numerator
+        planner.skip_to(step)
         runner.logger.warning(
             'BLS: the checkpoint was saved without BLSHook. All scores start '
             'at 0.'
         )
 
-    def _warn_if_nothing_is_pruned(self, runner: Any) -> None:
-        planner = self._planner
-        if planner.sampler.pruner is None or planner.prunes:
-            return
-        runner.logger.warning(
-            f'BLS prunes nothing: the run has {planner.budget.passes} '
-            'pass(es) over the data, of which the first and those after '
-            f'`delta` ({planner.delta}) of them are not pruned.'
-        )
-
     def after_train(self, runner: Any) -> None:
         """Report the saving; give the sampler and optimizer back."""
-        self._lookup.tracker.close()
-        self._rescaler.close()
-        self._scoring.close()
+        run = self._started
+        run.close()
         runner.logger.info(
             f'BLS: visited {self.visited} samples instead of '
-            f'{self.visited_unpruned}, {self._saved:.1%} saved.'
+            f'{self.visited_unpruned}, {run.planner.saved:.1%} saved.'
         )
 
     # Start and end of a pass
 
     def before_train_epoch(self, runner: Any) -> None:
         """Select what an epoch visits."""
-        if self._by_epoch:
+        if self._started.by_epoch:
             self._begin_pass(runner)
 
     def after_train_epoch(self, runner: Any) -> None:
         """End the pass; make the steps of batches that did not come."""
         self._end_pass(runner)
-        if self._by_epoch:
-            current = self._planner.current
-            self._step_to(runner, current, current.length)
+        run = self._started
+        run.batch = None
+        if run.by_epoch:
+            self._step_schedulers(runner, run.planner.end())
 
     def after_val_epoch(self, runner: Any, metrics: Any = None) -> None:
         """Merge the ranks: the best checkpoint may be saved next."""
-        self._merge()
+        if self._run is not None:  # not before a training, where one validates
+            self._run.merge()
 
     def _begin_pass(self, runner: Any) -> None:
-        planner = self._planner
-        # Saved by iteration at the end of an epoch, a run still has to end it.
-        resumed = self._by_epoch and planner.current.number == runner.epoch
-        is_new = not resumed and planner.current.done >= planner.current.length
-        if is_new:
-            if not self._by_epoch and planner.current.length:
-                self._end_pass(runner)
-            planner.next_pass(self.scores)
-        current = planner.current
-        weights = planner.batch_weights if self.rescale_loss else None
-        skip = current.done
-        if resumed and not current.length:  # with other batches than before
-            skip = self._lookup.tracker.num_batches()
-        self._lookup.begin_pass(weights, skip)
-        self._set_max_iters(runner)
-        if is_new:
-            self._report(runner)
+        run = self._started
+        if run.next_loader is not None:
+            self._take_next_loader(runner)
+        self._follow_sizes(runner)
+        epoch = runner.epoch if run.by_epoch else None
+        beginning = run.planner.begin(self.scores, epoch)
+        self._begin_batches(beginning)
+        _set_max_iters(runner, run.planner)
+        if beginning.is_new:
+            _report(runner, run)
+
+    def _begin_batches(self, beginning: Beginning) -> None:
+        weights = beginning.weights if self.rescale_loss else None
+        self._started.lookup.begin_pass(weights, beginning.skip)
+        self._started.batch = None
 
     def _end_pass(self, runner: Any) -> None:
-        self._merge()
-        count = self._scoring.take_not_finite()
+        run = self._started
+        if not run.planner.current.length:
+            return
+        self._check_weights(run)
+        run.lookup.end_pass()
+        run.merge()
+        count = run.buffer.take_not_finite()
         if count:
             runner.logger.warning(
                 f'BLS: {count} loss(es) of this pass were not finite and '
                 'changed no score.'
             )
-
-    def _set_max_iters(self, runner: Any) -> None:
-        start = runner.iter - self._planner.current.done
-        loop.set_max_iters(runner, start + self._planner.iterations_left)
-
-    @property
-    def _saved(self) -> float:
-        return 1 - self.visited / max(1, self.visited_unpruned)
-
-    def _report(self, runner: Any) -> None:
-        kept, full = self._planner.kept
-        hub = runner.message_hub
-        hub.update_scalar('train/bls_kept', kept / full)
-        hub.update_scalar('train/bls_saved', self._saved)
-        unit = 'epoch' if self._by_epoch else 'pass'
-        runner.logger.info(
-            f'BLS: {unit} {self._planner.current.number + 1} visits {kept} of '
-            f'{full} samples ({kept / full:.1%}), {self._saved:.1%} of the '
-            'visits saved so far.'
-        )
-
-    def _merge(self) -> None:
-        if self._parallel:  # not before a training, as where one validates
-            self._scoring.merge()
 
     # An iteration
 
@@ -279,9 +323,11 @@ class BLSHook(Hook):
         self, runner: Any, batch_idx: int, data_batch: Any = None
     ) -> None:
         """Look up which samples are in the batch and what they weigh."""
-        ids, self._rescaler.weight = self._lookup.next()
-        self._rescaler.clear()
-        self._scoring.begin(ids)
+        run = self._started
+        run.batch = batch = run.lookup.find(data_batch)
+        run.rescaler.follow(runner.optim_wrapper)
+        run.rescaler.start(batch.weight)
+        run.buffer.expect(len(batch.ids))
 
     def after_train_iter(
         self,
@@ -291,36 +337,40 @@ class BLSHook(Hook):
         outputs: Optional[Dict[str, Tensor]] = None,
     ) -> None:
         """Score the samples of the batch; keep the schedule in step."""
-        total = self._rescaler.loss
-        if total is None:
-            self._check_weights()
-        loss = batch_loss(self.loss_keys, total, outputs or {})
-        self._scoring.end(loss, self._lookup.group)
-        current = self._planner.current
-        self._step_to(runner, current, current.done + 1, own_steps=1)
-        if self._parallel and loop.saves_now(runner):
-            self._merge()
+        run = self._started
+        loss = self._loss_of(run, outputs)
+        if run.batch is not None and loss is not None:
+            run.buffer.add(run.batch, loss)
+        # MMEngine makes one step by itself.
+        self._step_schedulers(runner, run.planner.advance(1) - 1)
+        if run.parallel and loop.saves_now(runner):
+            run.merge()
 
-    def _check_weights(self) -> None:
+    def _loss_of(self, run: '_Run', outputs: Any) -> Optional[Tensor]:
+        """The loss of the batch in hand; None if its step was left out."""
+        total = run.rescaler.loss
+        if total is None and run.rescaler.used:
+            # A `train_step` may leave out a batch, as one with a NaN.
+            if not isinstance(outputs, Mapping):
+                return None
+            if any(key not in outputs for key in self.loss_keys):
+                return None
+        return batch_loss(self.loss_keys, total, outputs or {})
+
+    def _check_weights(self, run: '_Run') -> None:
         """Refuse a model whose loss never comes to the optimizer wrapper."""
-        if self.rescale_loss and self._planner.sampler.pruner is not None:
+        if run.rescaler.used or not self.rescale_loss:
+            return
+        if run.planner.sampler.pruner is not None:
             raise RuntimeError(
-                'The model does not call `optim_wrapper.update_params`, so '
-                'its loss cannot be rescaled. Set `rescale_loss=False` in '
-                'BLSHook.'
+                'The model did not call `optim_wrapper.update_params` in a '
+                'whole pass, so its loss cannot be weighted. Set '
+                '`rescale_loss=False` in BLSHook.'
             )
 
-    def _step_to(
-        self, runner: Any, current: Pass, done: int, own_steps: int = 0
-    ) -> None:
-        """Count iterations as done and make the steps that they stand for.
-
-        ``own_steps`` are those that MMEngine makes by itself.
-        """
-        before = current.step
-        current.done = done
+    def _step_schedulers(self, runner: Any, steps: int) -> None:
         if self.align_schedule:
-            loop.step_schedulers(runner, current.step - before - own_steps)
+            loop.step_schedulers(runner, steps)
 
     # A checkpoint
 
@@ -328,7 +378,81 @@ class BLSHook(Hook):
         self, runner: Any, checkpoint: Dict[str, Any]
     ) -> None:
         """Add the key ``bls``. Called on rank 0 only."""
-        if len(self.scores):
-            checkpoint[state.KEY] = state.pack(
-                self._planner, self.scores, self.score
+        if self._run is not None:
+            planner = self._run.planner
+            checkpoint[KEY] = pack_state(
+                self._run.buffer, planner, planner.sampler
             )
+
+
+@dataclass
+class _Run:
+    """What the hook makes when a training starts.
+
+    Attributes:
+        by_epoch (bool): Whether the training loop has epochs.
+        planner (PassPlanner): Decides what each pass visits.
+        lookup (BatchLookup): Finds the samples of a batch.
+        buffer (ScoreBuffer): Scores them.
+        rescaler (LossRescaler): Applies their weight.
+        watch (LoaderWatch): Hears of another DataLoader.
+        batch (Batch, optional): The last batch of the pass in hand; None
+            before its first.
+        next_loader (DataLoader, optional): What the next pass will read.
+    """
+
+    by_epoch: bool
+    planner: PassPlanner
+    lookup: BatchLookup
+    buffer: ScoreBuffer
+    rescaler: LossRescaler
+    watch: LoaderWatch
+    batch: Optional[Batch] = None
+    next_loader: Any = None
+
+    @property
+    def parallel(self) -> bool:
+        """Whether there are several ranks."""
+        return self.planner.sampler.world_size > 1
+
+    def close(self) -> None:
+        """Give back what has been taken over."""
+        self.watch.close()
+        self.lookup.tracker.close()
+        self.rescaler.close()
+        self.buffer.close()
+        self.planner.sampler.detach()
+
+    def merge(self) -> None:
+        """Let all ranks know the same scores."""
+        if self.parallel:
+            self.buffer.merge()
+
+
+def _set_max_iters(runner: Any, planner: PassPlanner) -> None:
+    start = runner.iter - planner.current.done
+    loop.set_max_iters(runner, start + planner.iterations_left)
+
+
+def _warn_if_nothing_is_pruned(runner: Any, planner: PassPlanner) -> None:
+    if planner.sampler.pruner is None or planner.prunes:
+        return
+    runner.logger.warning(
+        f'BLS prunes nothing: the run has {planner.budget.passes} '
+        'pass(es) over the data, of which the first and those after '
+        f'`delta` ({planner.delta}) of them are not pruned.'
+    )
+
+
+def _report(runner: Any, run: _Run) -> None:
+    """Log what the pass that begins visits."""
+    kept, full = run.planner.kept
+    saved = run.planner.saved
+    runner.message_hub.update_scalar('train/bls_kept', kept / full)
+    runner.message_hub.update_scalar('train/bls_saved', saved)
+    unit = 'epoch' if run.by_epoch else 'pass'
+    runner.logger.info(
+        f'BLS: {unit} {run.planner.current.number + 1} visits {kept} of '
+        f'{full} samples ({kept / full:.1%}), {saved:.1%} of the '
+        'visits saved so far.'
+    )

@@ -29,36 +29,61 @@ class LossRescaler:
     Attributes:
         weight (Tensor or float, optional): Factor of the loss, shape (); None
             leaves the loss as it is.
-        loss (Tensor, optional): Sum of the unscaled losses since
-            :meth:`clear`, detached, shape ().
+        loss (Tensor, optional): Sum of the unscaled losses of the iteration,
+            detached, shape (); None before the first.
+        used (bool): Whether ``update_params`` has been called at all.
     """
 
     def __init__(self, optim_wrapper: Any) -> None:
         self.weight: Union[Tensor, float, None] = None
         self.loss: Optional[Tensor] = None
+        self.used = False
+        self._target: Any = None
+        self._wrappers: List[Any] = []
+        self.follow(optim_wrapper)
+
+    def follow(self, optim_wrapper: Any) -> None:
+        """Wrap another optimizer wrapper, if it is another one.
+
+        Args:
+            optim_wrapper (OptimWrapper or OptimWrapperDict): The wrapper(s)
+                that the run uses now.
+        """
+        if optim_wrapper is self._target:
+            return
+        self.close()
+        self._target = optim_wrapper
+        self._wrappers = [optim_wrapper]
         if isinstance(optim_wrapper, OptimWrapperDict):
-            self._wrappers: List[Any] = list(optim_wrapper.values())
-        else:
-            self._wrappers = [optim_wrapper]
+            self._wrappers = list(optim_wrapper.values())
         for wrapper in self._wrappers:
             self._wrap(wrapper)
 
-    def clear(self) -> None:
-        """Forget the loss of the last iteration."""
+    def start(self, weight: Union[Tensor, float, None]) -> None:
+        """Begin an iteration.
+
+        Args:
+            weight (Tensor or float, optional): Factor of its loss, shape ();
+                None leaves it as it is.
+        """
+        self.weight = weight
         self.loss = None
 
     def close(self) -> None:
         """Unwrap ``update_params``."""
         for wrapper in self._wrappers:
-            del wrapper.update_params
+            _unwrap(wrapper)
+        self._wrappers = []
 
     def _wrap(self, wrapper: Any) -> None:
+        _unwrap(wrapper)  # of a training that an exception has ended
         update_params, backward = wrapper.update_params, wrapper.backward
         passes_on = getattr(backward, '__func__', None) in _PASS_ON
 
         def update_scaled_params(
             loss: Tensor, *args: Any, **kwargs: Any
         ) -> None:
+            self.used = True
             seen = scalar(loss, 'The loss that goes to backward')
             self.loss = seen if self.loss is None else self.loss + seen
             weight = self.weight
@@ -73,4 +98,11 @@ class LossRescaler:
             else:
                 update_params(loss * weight, *args, **kwargs)
 
+        update_scaled_params.bls_wraps = True  # type: ignore[attr-defined]
         wrapper.update_params = update_scaled_params
+
+
+def _unwrap(wrapper: Any) -> None:
+    """Give an optimizer wrapper its own ``update_params`` back."""
+    if hasattr(vars(wrapper).get('update_params'), 'bls_wraps'):
+        del wrapper.update_params

@@ -18,18 +18,31 @@ class Budget(NamedTuple):
         numerator (int): Together with ``denominator``: its iterations per
             pass, a fraction where batches reach from one pass into the next.
         denominator (int): See ``numerator``.
+        first_pass (int): Number of the first pass of that length. Passes
+            before it had another one, before the batch size or the dataset
+            was changed in mid-run.
+        first_step (int): Steps before that pass.
+        first_visits (int): Samples visited before that pass.
     """
 
     steps: int
     numerator: int
     denominator: int = 1
+    first_pass: int = 0
+    first_step: int = 0
+    first_visits: int = 0
 
     @property
     def passes(self) -> int:
         """Number of passes, the last perhaps incomplete."""
-        return max(
-            1, math.ceil(self.steps * self.denominator / self.numerator)
-        )
+        steps = self.steps - self.first_step
+        passes = math.ceil(steps * self.denominator / self.numerator)
+        return self.first_pass + max(1, passes)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether passes have whole numbers of iterations."""
+        return self.denominator == 1
 
     def visits(self, steps: int, samples_per_pass: int) -> int:
         """Samples that it visits in a number of steps.
@@ -38,8 +51,8 @@ class Budget(NamedTuple):
             steps (int): Number of steps.
             samples_per_pass (int): Samples that a whole pass visits.
         """
-        passes = steps * self.denominator / self.numerator
-        return round(passes * samples_per_pass)
+        passes = (steps - self.first_step) * self.denominator / self.numerator
+        return self.first_visits + round(passes * samples_per_pass)
 
     def full_end(self, number: int) -> int:
         """Steps at the end of a pass, were it not cut by the end of the run.
@@ -47,7 +60,8 @@ class Budget(NamedTuple):
         Args:
             number (int): Number of the pass, from 0.
         """
-        return (number + 1) * self.numerator // self.denominator
+        passes = number + 1 - self.first_pass
+        return self.first_step + passes * self.numerator // self.denominator
 
     def end(self, number: int) -> int:
         """Steps at the end of a pass."""

@@ -1,13 +1,13 @@
 """Deciding, pass by pass, which samples a run visits."""
 
 import math
-from typing import Callable, Optional, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor
 
-from bls_mm.pruners import Pruner, Selection, selection_generator
-from bls_mm.pruners.weights import weights_of, with_carried
+from bls_mm.pruners import Selection
+from bls_mm.pruners.weights import dense_weights, with_carried
 from bls_mm.samplers.bls_sampler import BLSSampler
 
 from .budget import (
@@ -15,14 +15,31 @@ from .budget import (
     Pass,
     annealing_start,
     cut_length,
-    is_pruned,
     iterations_left,
 )
-from .target import largest_target, prunable_visits, share_to_drop
+from .selection import Progress, select_pass
+from .target import largest_target
+
+
+class Beginning(NamedTuple):
+    """How a pass begins.
+
+    Attributes:
+        is_new (bool): Whether it begins with its first batch; False where a
+            resumed run goes on in it.
+        skip (int): Batches of it that have been trained on.
+        weights (Tensor, optional): Weight of every sample's loss in this
+            pass, float32, shape (N,), 0 for samples that it does not visit;
+            None if all are 1.
+    """
+
+    is_new: bool
+    skip: int
+    weights: Optional[Tensor]
 
 
 class PassPlanner:
-    """Select the samples of each pass and tell the sampler.
+    """Select the samples of each pass and hand them to the sampler.
 
     Args:
         sampler (BLSSampler): The sampler of the training DataLoader.
@@ -33,6 +50,8 @@ class PassPlanner:
             Defaults to None.
         stream (bool): Whether passes form a stream of full batches, see
             :meth:`BLSSampler.attach`. Defaults to False.
+        by_epoch (bool): Whether the run ends after a number of passes, rather
+            than of iterations. Defaults to True.
 
     Attributes:
         budget (Budget): Passes and steps of the unpruned run.
@@ -55,29 +74,99 @@ class PassPlanner:
         steps: int,
         batch_size: Optional[int] = None,
         stream: bool = False,
+        by_epoch: bool = True,
     ) -> None:
-        sampler.attach(batch_size if stream else None)
+        self._stream = stream
+        self._by_epoch = by_epoch
+        self._attach(sampler, num_batches, batch_size)
+        self.budget = Budget(steps, *self._pass_length())
+        self.weights: Optional[Tensor] = None
+        self.carried_weights = torch.empty(0)
+        self.skip_to(0)
+        self._check_target()
+
+    def _attach(
+        self,
+        sampler: BLSSampler,
+        num_batches: Callable[[], int],
+        batch_size: Optional[int],
+    ) -> None:
+        sampler.attach(batch_size if self._stream else None)
         self.sampler = sampler
         self._num_batches = num_batches
         self._batch_size = batch_size
-        if stream and batch_size is not None:
-            full = batch_size * sampler.world_size
-            self.budget = Budget(steps, sampler.full_size, full)
-            self._samples_per_pass = sampler.full_size
-        else:
-            self.budget = Budget(steps, num_batches())
+        self._dataset_size = len(sampler.dataset)
+        self._samples_per_pass = sampler.full_size
+        if not self._stream or batch_size is None:
             self._samples_per_pass = self._samples_in(num_batches())
-        if not self.budget.numerator:
+
+    def _pass_length(self) -> Tuple[int, int]:
+        """Iterations of an unpruned pass, as a fraction.
+
+        Raises:
+            ValueError: If there are none.
+        """
+        if self._stream and self._batch_size is not None:
+            full = self._batch_size * self.sampler.world_size
+            return self.sampler.full_size, full
+        batches = self._num_batches()
+        if not batches:
             raise ValueError(
                 '`train_dataloader` yields no batch: its dataset of '
-                f'{len(sampler.dataset)} samples is smaller than a batch, '
-                'and `drop_last` is set.'
+                f'{len(self.sampler.dataset)} samples is smaller than a '
+                'batch, and `drop_last` is set.'
             )
-        self.weights: Optional[Tensor] = None
-        self.carried_weights = torch.empty(0)
-        self._left_over = sampler.carried
-        self.skip_to(0)
-        self._check_target()
+        return batches, 1
+
+    def follow(
+        self,
+        sampler: BLSSampler,
+        num_batches: Callable[[], int],
+        batch_size: Optional[int],
+    ) -> None:
+        """Go on with what the training loop really reads.
+
+        Where the sampler is another one, or the batch size or the size of the
+        dataset has changed, passes have another length from now on. The pass
+        in hand goes on if the sampler is another one of the same samples.
+
+        Args:
+            sampler (BLSSampler): The sampler.
+            num_batches (callable): See above.
+            batch_size (int, optional): See above.
+        """
+        before = self.sampler
+        size, batch = self._dataset_size, self._batch_size
+        if sampler is before and (size, batch) == (
+            len(sampler.dataset),
+            batch_size,
+        ):
+            return
+        number, done = self.current.number, self.current.done
+        goes_on = done < self.current.length
+        left_over = before.carried if goes_on else before.left_over
+        first_visits = self.unpruned
+        self._attach(sampler, num_batches, batch_size)
+        sampler.seed = before.seed
+        same_data = size == self._dataset_size
+        if same_data:
+            sampler.left_over = left_over
+        else:
+            self.weights = None
+        if not same_data or batch != batch_size:
+            self._change_length(self.current.last_step, first_visits)
+        if goes_on:
+            self._begin_pass(number, self.current.first_step)
+            self.current.done = min(done, self.current.length)
+
+    def _change_length(self, first_step: int, first_visits: int) -> None:
+        """Give the passes after the current one the length they have now."""
+        passes, number = self.budget.passes, self.current.number + 1
+        length = self._pass_length()
+        steps = self.budget.steps
+        if self._by_epoch:
+            steps = first_step + (passes - number) * length[0]
+        self.budget = Budget(steps, *length, number, first_step, first_visits)
 
     @property
     def delta(self) -> float:
@@ -89,6 +178,11 @@ class PassPlanner:
     def unpruned(self) -> int:
         """Samples that the unpruned run has visited by this step."""
         return self._visits(self.current.last_step)
+
+    @property
+    def saved(self) -> float:
+        """Share of the visits that has been saved by the end of this pass."""
+        return 1 - self.visited / max(1, self.unpruned)
 
     @property
     def iterations_left(self) -> int:
@@ -103,41 +197,122 @@ class PassPlanner:
         self.current = Pass(number - 1, step, step, 0)
         self.visited = self._visits(step)
 
-    def next_pass(self, scores: Tensor) -> Pass:
-        """Select the samples of the next pass.
+    def begin(self, scores: Tensor, epoch: Optional[int] = None) -> Beginning:
+        """Begin the next pass, or go on in the one that was loaded.
 
         Args:
             scores (Tensor): Scores, float32, shape (N,).
+            epoch (int, optional): Number of the epoch that begins, from 0;
+                None in an iteration-based run. Defaults to None.
 
         Returns:
-            Pass: The pass, which is ``current`` from now on.
+            Beginning: How the pass, ``current`` from now on, begins.
         """
+        # Saved by iteration at the end of an epoch, a run still has to end it.
+        loaded = epoch is not None and epoch == self.current.number
+        is_new = not loaded and self.current.done >= self.current.length
+        if is_new:
+            self._begin_next(scores)
+        skip = self.current.done
+        if loaded and not self.current.length:  # with other batches than then
+            skip = self._num_batches()
+        return self.beginning(is_new)._replace(skip=skip)
+
+    def beginning(self, is_new: bool) -> Beginning:
+        """How the pass in hand begins, or goes on."""
+        return Beginning(is_new, self.current.done, self._batch_weights())
+
+    def _begin_next(self, scores: Tensor) -> None:
         number = self.current.number + 1
         first_step = self.current.step
         selection = self._select(scores, number)
-        self.carried_weights = self._weights_at(self._left_over)
-        self.sampler.carried = self._left_over
-        self.weights = weights_of(selection, len(scores))
-        self._begin(number, first_step)
-        if not self.current.length and not len(self._left_over):
+        self.carried_weights = self._weights_at(self.sampler.left_over)
+        self.weights = dense_weights(selection, len(scores))
+        self._begin_pass(number, first_step)
+        if not self.current.length and not len(self.sampler.left_over):
             self.weights = None  # `drop_last` took all that was selected
-            self._begin(number, first_step)
+            self._begin_pass(number, first_step)
         self.visited += self._samples_in(self.current.length)
-        return self.current
 
-    def resume_pass(self, number: int, first_step: int, done: int) -> None:
-        """Take up a pass from a checkpoint.
-
-        ``weights``, ``carried_weights`` and ``sampler.carried`` should have
-        been set to what they were in that pass.
+    def advance(self, iterations: int) -> int:
+        """Count iterations of the current pass as done.
 
         Args:
-            number (int): Number of the pass.
-            first_step (int): Steps before it.
-            done (int): Iterations of it that have run.
+            iterations (int): Their number.
+
+        Returns:
+            int: Steps of the unpruned run that they stand for.
         """
-        self._begin(number, first_step)
-        self.current.done = done
+        before = self.current.step
+        self.current.done += iterations
+        return self.current.step - before
+
+    def end(self) -> int:
+        """Count the iterations as done that the pass did not have.
+
+        Returns:
+            int: Steps of the unpruned run that they stand for.
+        """
+        return self.advance(self.current.length - self.current.done)
+
+    def state_dict(self) -> Dict[str, Any]:
+        """What decides on the rest of the run, but for the sampler's part.
+
+        Returns:
+            dict: Of the pass ``number``, ``first_step``, ``done`` and whether
+            it is ``finished`` (int); ``visited`` (int); ``numerator`` and
+            ``denominator`` of the budget (int); ``weights``, float32, shape
+            (N,), or empty if all are 1; ``carried_weights``, float32, shape
+            (C,). Tensors are copies on the CPU.
+        """
+        weights = torch.empty(0) if self.weights is None else self.weights
+        return dict(
+            number=self.current.number,
+            first_step=self.current.first_step,
+            done=self.current.done,
+            finished=int(self.current.done >= self.current.length),
+            visited=self.visited,
+            numerator=self.budget.numerator,
+            denominator=self.budget.denominator,
+            weights=weights.detach().to('cpu', copy=True),
+            carried_weights=self.carried_weights.clone(),
+        )
+
+    def load_state_dict(
+        self, state: Dict[str, Any], device: torch.device
+    ) -> None:
+        """Go back to where a run of the same batches was saved.
+
+        The sampler has to be there already.
+
+        Args:
+            state (dict): What :meth:`state_dict` returned, validated.
+            device (torch.device): Where the weights should be.
+
+        Raises:
+            ValueError: If more iterations are done than the pass has.
+        """
+        number, first_step, done = (
+            state[name] for name in ('number', 'first_step', 'done')
+        )
+        self.visited = state['visited']
+        before_a_pass = state['finished'] and not done
+        # The latter where the run is shorter now, and over.
+        if before_a_pass or first_step >= self.budget.steps:
+            self.skip_to(min(first_step, self.budget.steps))
+            self.visited = state['visited']
+            return
+        if len(state['weights']):
+            self.weights = state['weights'].to(device)
+        self.carried_weights = state['carried_weights'].cpu()
+        self._begin_pass(number, first_step)
+        length = self.current.length
+        if done > length and self.budget.full_end(number) <= self.budget.steps:
+            raise ValueError(
+                '`bls.done` of the checkpoint should be at most '
+                f'{length}, the length of the pass, but got {done}.'
+            )
+        self.advance(min(done, length))
 
     @property
     def kept(self) -> Tuple[int, int]:
@@ -149,8 +324,7 @@ class PassPlanner:
         """Whether any pass of the run is pruned."""
         return annealing_start(self.budget.passes, self.delta) > 1
 
-    @property
-    def batch_weights(self) -> Optional[Tensor]:
+    def _batch_weights(self) -> Optional[Tensor]:
         """``weights``, with those of carried samples that this pass prunes."""
         if self.weights is None or not len(self.sampler.carried):
             return self.weights
@@ -158,7 +332,7 @@ class PassPlanner:
         return with_carried(self.weights, ids, self.carried_weights)
 
     def _weights_at(self, indices: Tensor) -> Tensor:
-        weights = self.batch_weights
+        weights = self._batch_weights()
         if weights is None:
             return torch.ones(len(indices))
         return weights[self._ids(indices).to(weights.device)].cpu()
@@ -172,32 +346,13 @@ class PassPlanner:
         pruner = self.sampler.pruner
         if pruner is None or number == 0:
             return None
-        seed = self.sampler.seed
-        generator = selection_generator(seed, number, scores.device)
-        pruner.epoch = number
-        if is_pruned(number, self.budget.passes, pruner.delta):
-            pruner.share = self._share_to_drop(pruner)
-            return pruner.select(scores, generator)
-        return pruner.anneal(scores, generator)
-
-    def _share_to_drop(self, pruner: Pruner) -> Optional[float]:
-        """What a pass should drop to reach the target; None if there is none.
-
-        To be called at the start of the pass, before it counts.
-        """
-        if pruner.target_saving is None:
-            return None
-        return share_to_drop(
-            pruner.target_saving,
-            self._visits(self.budget.steps),
-            self.unpruned - self.visited,
-            prunable_visits(
-                self.budget,
-                self.delta,
-                self._samples_per_pass,
-                self.current.last_step,
-            ),
+        progress = Progress(
+            self.budget,
+            self._samples_per_pass,
+            self.current.last_step,
+            self.visited,
         )
+        return select_pass(pruner, scores, self.sampler.seed, number, progress)
 
     def _check_target(self) -> None:
         pruner = self.sampler.pruner
@@ -214,13 +369,11 @@ class PassPlanner:
                 f'but got {pruner.target_saving}.'
             )
 
-    def _begin(self, number: int, first_step: int) -> None:
+    def _begin_pass(self, number: int, first_step: int) -> None:
         """Fix the indices and the length of a pass."""
         whole_end = self.budget.full_end(number)
         kept = None if self.weights is None else (self.weights > 0).cpu()
-        self._left_over = self.sampler.begin_pass(
-            number, kept, whole_end - first_step
-        )
+        self.sampler.begin_pass(number, kept, whole_end - first_step)
         last_step = self.budget.end(number)
         length = cut_length(
             self._num_batches(), first_step, whole_end, last_step
@@ -229,7 +382,7 @@ class PassPlanner:
 
     def _samples_in(self, batches: int) -> int:
         """Samples in the first batches of this pass, all ranks together."""
-        size = self.sampler.pass_size
+        size = self.sampler.total_size
         if self._batch_size is None:
             return round(size * batches / max(1, self._num_batches()))
         # All but the last of a pass are full.

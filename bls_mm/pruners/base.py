@@ -31,7 +31,9 @@ class Pruner(ABC):
     """Base class of pruning rules.
 
     A rule sees the scores, a random generator and the number of the pass;
-    which passes are pruned at all is decided outside of it.
+    which passes are pruned at all is decided outside of it. A rule of your
+    own implements :meth:`select_ratio` and, for a ``target_saving``,
+    :meth:`select_share`.
 
     Args:
         prune_ratio (float, optional): Share of samples to drop, in [0, 1).
@@ -44,13 +46,6 @@ class Pruner(ABC):
         target_saving (float, optional): Share of the visits of the whole run
             to save, in (0, 1), in place of ``prune_ratio``; training then
             asks each pass for the share that gets there. Defaults to None.
-
-    Attributes:
-        epoch (int): Number of the pass that :meth:`select` selects for,
-            counted from 0. It advances with every call; training sets it.
-        share (float, optional): Share of all samples that :meth:`select`
-            drops, in [0, 1). None leaves it to ``prune_ratio``. Training
-            sets it where there is a ``target_saving``.
 
     Raises:
         TypeError: If an argument is not a number.
@@ -82,34 +77,57 @@ class Pruner(ABC):
         self.prune_ratio = prune_ratio
         self.delta = delta
         self.target_saving = target_saving
-        self.epoch = 0
-        self.share: Optional[float] = None
 
-    def select(self, scores: Tensor, generator: torch.Generator) -> Selection:
+    def select(
+        self,
+        scores: Tensor,
+        generator: torch.Generator,
+        epoch: int = 0,
+        share: Optional[float] = None,
+    ) -> Selection:
         """Choose the samples of one pass.
 
         Args:
             scores (Tensor): Score of every sample, shape (N,), float.
             generator (torch.Generator): Source of all randomness.
+            epoch (int): Number of the pass, from 0. Defaults to 0.
+            share (float, optional): Share of all samples to drop, in [0, 1).
+                Defaults to None, drop what ``prune_ratio`` says.
 
         Returns:
             Selection: At least one sample, on the device of ``scores``.
+
+        Raises:
+            ValueError: If there is a ``share`` and the rule cannot drop a
+                given share.
         """
-        if self.share is None:
-            selection = self._select(scores, generator)
-        else:
-            selection = self._select_share(scores, self.share, generator)
-        self.epoch += 1
-        return selection
+        if share is None:
+            return self.select_ratio(scores, generator, epoch)
+        return self.select_share(scores, share, generator, epoch)
 
     @abstractmethod
-    def _select(self, scores: Tensor, generator: torch.Generator) -> Selection:
-        """The rule itself; ``self.epoch`` is the number of the pass."""
-
-    def _select_share(
-        self, scores: Tensor, share: float, generator: torch.Generator
+    def select_ratio(
+        self, scores: Tensor, generator: torch.Generator, epoch: int
     ) -> Selection:
-        """The rule where it has to drop a share of all samples, in [0, 1)."""
+        """The rule, dropping what ``prune_ratio`` says.
+
+        Arguments as in :meth:`select`.
+        """
+
+    def select_share(
+        self,
+        scores: Tensor,
+        share: float,
+        generator: torch.Generator,
+        epoch: int,
+    ) -> Selection:
+        """The rule, dropping a given share of all samples.
+
+        Arguments as in :meth:`select`.
+
+        Raises:
+            ValueError: Unless a rule overrides it.
+        """
         raise ValueError(
             f'{type(self).__name__} takes no `target_saving`. Set '
             '`prune_ratio`.'

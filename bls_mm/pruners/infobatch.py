@@ -33,11 +33,17 @@ class InfoBatch(Pruner):
         Qin et al., InfoBatch, ICLR 2024, arXiv 2303.04947, Section 2.
     """
 
-    def _select(self, scores: Tensor, generator: torch.Generator) -> Selection:
+    def select_ratio(
+        self, scores: Tensor, generator: torch.Generator, epoch: int
+    ) -> Selection:
         return select_infobatch(scores, self.prune_ratio, generator)
 
-    def _select_share(
-        self, scores: Tensor, share: float, generator: torch.Generator
+    def select_share(
+        self,
+        scores: Tensor,
+        share: float,
+        generator: torch.Generator,
+        epoch: int,
     ) -> Selection:
         return select_infobatch_share(scores, share, generator)
 

@@ -23,10 +23,16 @@ class RandomPrune(Pruner):
             Defaults to None.
     """
 
-    def _select(self, scores: Tensor, generator: torch.Generator) -> Selection:
+    def select_ratio(
+        self, scores: Tensor, generator: torch.Generator, epoch: int
+    ) -> Selection:
         return select_random(scores, self.prune_ratio, generator)
 
-    def _select_share(
-        self, scores: Tensor, share: float, generator: torch.Generator
+    def select_share(
+        self,
+        scores: Tensor,
+        share: float,
+        generator: torch.Generator,
+        epoch: int,
     ) -> Selection:
         return select_random(scores, share, generator)

@@ -63,27 +63,33 @@ class SeTa(Pruner):
         self.num_groups = int(num_groups)
         self.window_scale = window_scale
 
-    def _select(self, scores: Tensor, generator: torch.Generator) -> Selection:
-        if self.epoch == 0:
+    def select_ratio(
+        self, scores: Tensor, generator: torch.Generator, epoch: int
+    ) -> Selection:
+        if epoch == 0:
             return select_random(scores, self.prune_ratio, generator)
         return select_seta(
             scores,
             self.prune_ratio,
             self.num_groups,
             self.window_scale,
-            self.epoch,
+            epoch,
             generator,
         )
 
-    def _select_share(
-        self, scores: Tensor, share: float, generator: torch.Generator
+    def select_share(
+        self,
+        scores: Tensor,
+        share: float,
+        generator: torch.Generator,
+        epoch: int,
     ) -> Selection:
         return select_seta_share(
             scores,
             share,
             self.num_groups,
             self.window_scale,
-            self.epoch,
+            epoch,
             generator,
         )
 

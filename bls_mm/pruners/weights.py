@@ -10,7 +10,9 @@ from .base import Selection
 _CHUNK = 2**20
 
 
-def weights_of(selection: Optional[Selection], size: int) -> Optional[Tensor]:
+def dense_weights(
+    selection: Optional[Selection], size: int
+) -> Optional[Tensor]:
     """Weight of every sample.
 
     Args:

@@ -1,15 +1,12 @@
-"""What has to be set in MMEngine's loops, schedulers and optimizers.
-
-MMEngine fixes the length of a run when it is built. Private attributes are
-used where it offers no other way; tests fail when one goes away.
-"""
-# ruff: noqa: SLF001
+"""What has to be set in MMEngine's loops, schedulers and optimizers."""
 
 from typing import Any, List
 
 from mmengine.hooks import CheckpointHook, ParamSchedulerHook
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+
+from bls_mm.runner import private
 
 
 def is_epoch_based(loop: Any) -> bool:
@@ -38,7 +35,7 @@ def set_max_iters(runner: Any, max_iters: int) -> None:
         runner (Runner): The runner in training.
         max_iters (int): Iterations from the start of training to its end.
     """
-    runner.train_loop._max_iters = max_iters  # it has no setter
+    private.set_loop_length(runner.train_loop, max_iters)
     runner.message_hub.update_info('max_iters', max_iters)
     wrapper = runner.optim_wrapper
     wrappers: List[Any] = [wrapper]
@@ -55,26 +52,18 @@ def _set_max_counts(wrapper: Any, max_iters: int) -> None:
     number. If it has begun while the end was predicted to be elsewhere, what
     has been accumulated is corrected.
     """
-    counts = getattr(wrapper, '_accumulative_counts', 1)
-    before = _divisor(wrapper) if counts > 1 else 1
-    # `initialize_count_status` would also reset the count so far.
-    wrapper._max_counts = max_iters
-    wrapper._remainder_counts = max_iters % counts
-    if counts == 1 or _divisor(wrapper) == before:
+    accumulates = private.accumulative_counts(wrapper) > 1
+    before = private.accumulation_divisor(wrapper) if accumulates else 1
+    private.set_accumulation_end(wrapper, max_iters)
+    if not accumulates:
+        return
+    factor = before / private.accumulation_divisor(wrapper)
+    if factor == 1:
         return
     for group in wrapper.optimizer.param_groups:
         for parameter in group['params']:
             if parameter.grad is not None:
-                parameter.grad.mul_(before / _divisor(wrapper))
-
-
-def _divisor(wrapper: Any) -> int:
-    """What the losses since the last step of a wrapper were divided by."""
-    counts, last = wrapper._accumulative_counts, wrapper.inner_count - 1
-    remainder = wrapper._remainder_counts
-    if (last + 1) % counts and last >= wrapper._max_counts - remainder:
-        return remainder or counts
-    return counts
+                parameter.grad.mul_(factor)
 
 
 def step_schedulers(runner: Any, times: int) -> None:

@@ -1,6 +1,6 @@
 """The batches of an iteration-based loop, pass by pass."""
 
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, Optional
 
 from torch.utils.data import DataLoader
 
@@ -15,29 +15,24 @@ class PassIterator:
     Args:
         loader (DataLoader): The training DataLoader.
         begin_pass (callable): Called before each pass.
+        end_pass (callable): Called after each pass but the last.
     """
 
     def __init__(
-        self, loader: DataLoader, begin_pass: Callable[[], None]
+        self,
+        loader: DataLoader,
+        begin_pass: Callable[[], None],
+        end_pass: Callable[[], None],
     ) -> None:
         self._loader = loader
         self._begin_pass = begin_pass
-        self._batches: Iterator[Any] = iter(())
+        self._end_pass = end_pass
+        self._batches: Optional[Iterator[Any]] = None
         self._ignored = 0
 
-    @classmethod
-    def install(cls, loop: Any, begin_pass: Callable[[], None]) -> None:
-        """Let a loop draw its batches from here.
-
-        Args:
-            loop (IterBasedTrainLoop): The loop, before it runs.
-            begin_pass (callable): Called before each pass.
-        """
-        iterator = cls(loop.dataloader, begin_pass)
-        if not hasattr(loop.dataloader_iterator, 'skip_iter'):
-            # mmengine 0.10.7 skips by drawing as many batches.
-            iterator._ignored = loop.iter
-        loop.dataloader_iterator = iterator
+    def ignore(self, num_iters: int) -> None:
+        """Give nothing for the first ``num_iters`` batches."""
+        self._ignored = num_iters
 
     def skip_iter(self, num_iters: int) -> None:
         """Do nothing: the hook begins where the checkpoint was saved."""
@@ -50,8 +45,10 @@ class PassIterator:
             self._ignored -= 1
             return None
         while True:
-            try:
-                return next(self._batches)
-            except StopIteration:
-                self._begin_pass()
-                self._batches = iter(self._loader)
+            if self._batches is not None:
+                try:
+                    return next(self._batches)
+                except StopIteration:
+                    self._end_pass()
+            self._begin_pass()
+            self._batches = iter(self._loader)

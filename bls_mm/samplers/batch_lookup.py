@@ -1,7 +1,8 @@
 """Samples and loss weight of the batch in hand, on the training device."""
 
-from itertools import count, islice, repeat
-from typing import Any, Iterable, Iterator, List, Optional, Tuple, Union
+from array import array
+from itertools import count, repeat
+from typing import Any, Iterable, List, Optional
 
 import numpy as np
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader
 
 from bls_mm.pruners.weights import mean_weights
+from bls_mm.runner.class_swap import original_class
+from bls_mm.scores.batch import Batch
 
 from .batch_tracker import BatchTracker
 from .bls_sampler import BLSSampler
@@ -35,24 +38,30 @@ class BatchLookup:
         plain (bool): Whether batches are pieces of the sampler's order.
         batch_size (int, optional): Most samples in a batch, if it is one
             number.
-        group (int, optional): Number of the last batch's group. Batches that
-            follow each other in a group have no sample in common; None if
-            that is not known.
     """
 
     def __init__(
         self, loader: DataLoader, sampler: BLSSampler, device: torch.device
     ) -> None:
-        batch_sampler: Any = loader.batch_sampler
-        size = getattr(batch_sampler, 'batch_size', None)
-        self.plain = type(batch_sampler) is BatchSampler
-        self.batch_size: Optional[int] = size if type(size) is int else None
         self.tracker = BatchTracker(loader)
-        self._sampler = sampler
+        self.sampler = sampler
+        self._batch_sampler: Any = loader.batch_sampler
         self._device = device
         self._weights: Optional[memoryview] = None
-        self.group: Optional[int] = None
-        self._pieces: Optional[Iterator[Tuple[Tensor, Any, int]]] = None
+        self._table: Optional[Tensor] = None
+        self._pieces: Optional[_Pieces] = None
+        self._drawn: Any = array('q')
+        self._iterations = 0
+        self._latest = self._again = -1
+
+    @property
+    def plain(self) -> bool:
+        return original_class(self._batch_sampler) is BatchSampler
+
+    @property
+    def batch_size(self) -> Optional[int]:
+        size = getattr(self._batch_sampler, 'batch_size', None)
+        return size if type(size) is int else None
 
     def begin_pass(self, weights: Optional[Tensor], skip: int) -> None:
         """Prepare for the batches of a pass.
@@ -62,74 +71,144 @@ class BatchLookup:
                 (N,); None if all are 1.
             skip (int): Batches of the pass that have been trained on.
         """
-        self.tracker.arm(skip)
-        self._weights = self._pieces = None
-        if self.plain and self.batch_size is not None:
-            order = self._sampler.ids_in_order()
-            ids = order.to(self._device)
-            if weights is not None:
-                weights = mean_weights(weights, ids, self.batch_size)
-            self._pieces = _pieces(
-                order.numpy(), ids, weights, self.batch_size, skip
-            )
-        elif weights is not None:
-            self._weights = weights.cpu().numpy().data
+        self.tracker.begin_pass(skip)
+        self._table, self._weights, self._pieces = weights, None, None
+        self._iterations = self.sampler.iterations
+        self._latest = self._again = -1
+        size = self.batch_size
+        if not self.plain or size is None:
+            self._use_table()
+            return
+        order = self.sampler.ids_in_order()
+        ids = order.to(self._device)
+        if weights is not None:
+            weights = mean_weights(weights, ids, size)
+        self._pieces = _Pieces(order.numpy(), ids, weights, size)
 
-    def next(
-        self,
-    ) -> Tuple[Union[Tensor, List[int]], Union[Tensor, float, None]]:
-        """The next batch that reaches the training loop.
+    def _use_table(self) -> None:
+        """Look weights up on the host, sample by sample."""
+        if self._table is not None:
+            # What the sampler did not select is trained on as if unpruned.
+            table = self._table.where(self._table > 0, 1.0)
+            self._weights = table.cpu().numpy().data
 
-        Returns:
-            tuple: Ids of its samples, int64, shape (B,), on the device, or a
-            list; and their mean weight, shape (), or a number, or None if all
-            weigh 1.
+    def find(self, batch: Any) -> Batch:
+        """The samples of a batch that reaches the training loop.
+
+        Args:
+            batch (object): What the training loop got.
+
+        Raises:
+            RuntimeError: If it is not known which samples are in it.
+            ValueError: If the batch sampler does not draw from its sampler.
         """
-        indices = self.tracker.pop()
+        drawn = self.tracker.find(batch)
         if self._pieces is not None:
-            ids, weight, self.group = next(self._pieces)
-            return ids, weight
-        members = self._sampler.ids_of(indices)
-        mean = None
-        if self._weights is not None:
-            # Of a few numbers this is much faster than indexing an array.
-            mean = sum(map(self._weights.__getitem__, members)) / len(members)
-        return members, mean
+            piece = self._pieces.find(drawn.number)
+            if piece is not None and len(piece.ids) == len(drawn.indices):
+                if drawn.number > self._latest:
+                    self._latest = drawn.number
+                    return piece
+                # Once more, or late: in no group with those before it.
+                self._again -= 1
+                return piece._replace(group=self._again)
+            self._pieces = None  # the batch size is another one by now
+            self._use_table()
+        return self._look_up(drawn.indices)
+
+    def _look_up(self, indices: List[Any]) -> Batch:
+        ids = self.sampler.to_ids(indices)
+        if self._drawn is not None:
+            self._note(ids)
+        if self._weights is None:
+            return Batch(ids)
+        # Of a few numbers this is much faster than indexing an array.
+        total = sum(map(self._weights.__getitem__, ids))
+        return Batch(ids, total / len(ids))
+
+    def _note(self, ids: List[int]) -> None:
+        """Remember what the first pass trains on; see :meth:`end_pass`."""
+        if self.sampler.pruner is None:
+            return
+        if self.sampler.iterations == self._iterations:
+            raise ValueError(self._refusal('does not draw from its sampler'))
+        self._drawn.extend(ids)
+
+    def end_pass(self) -> None:
+        """Check, once in a run, that batches are made of what was selected.
+
+        Raises:
+            ValueError: If the batch sampler took samples that its sampler did
+                not yield, or took them more often.
+        """
+        drawn, self._drawn = self._drawn, None
+        if not drawn:
+            return
+        count = self.sampler.samples.count
+        wanted = np.bincount(self.sampler.ids_in_order(), minlength=count)
+        if (np.bincount(drawn, minlength=count) > wanted).any():
+            raise ValueError(
+                self._refusal('takes samples that its sampler did not yield')
+            )
+
+    def _refusal(self, what: str) -> str:
+        name = original_class(self._batch_sampler).__name__
+        return (
+            f'`train_dataloader.batch_sampler`: {name} {what}, so nothing '
+            'that BLSSampler leaves out would be left out. Train with '
+            '`train_dataloader.sampler.pruner=None`, or let it make its '
+            'batches of what `self.sampler` yields.'
+        )
 
 
-def _pieces(
-    order: np.ndarray,
-    ids: Tensor,
-    weights: Optional[Tensor],
-    batch_size: int,
-    skip: int,
-) -> Iterator[Tuple[Tensor, Optional[Tensor], int]]:
-    """Cut the order of a pass into batches.
+class _Pieces:
+    """The order of a pass, cut into batches.
+
+    Many at a time, and from where they would be if nothing was skipped, so
+    that a resumed run scores the same batches at once and its scores come out
+    the same to the bit.
 
     Args:
         order (ndarray): Samples in order, int32 or int64, shape (M,).
         ids (Tensor): The same on the device.
         weights (Tensor, optional): Weight of each batch.
         batch_size (int): Samples in a batch; the last may have fewer.
-        skip (int): Batches to leave out at the start.
-
-    Yields:
-        tuple: Ids, int64, shape (B,), weight, shape (), and group of a
-        batch.
     """
-    batches = max(1, _CUT // batch_size)
-    length = -(-len(order) // batch_size)
-    # From where they would be without `skip`, so that a resumed run scores the
-    # same batches at once and its scores come out the same to the bit.
-    for first in range(skip // batches * batches, length, batches):
-        part = slice(first * batch_size, (first + batches) * batch_size)
+
+    def __init__(
+        self,
+        order: np.ndarray,
+        ids: Tensor,
+        weights: Optional[Tensor],
+        batch_size: int,
+    ) -> None:
+        self._order = order
+        self._ids = ids
+        self._weights = weights
+        self._batch_size = batch_size
+        self._at_a_time = max(1, _CUT // batch_size)
+        self._first = -1
+        self._cut: List[Batch] = []
+
+    def find(self, number: int) -> Optional[Batch]:
+        """A batch by its number in the pass; None if there is none."""
+        place = number - self._first
+        if not 0 <= place < self._at_a_time or self._first < 0:
+            place = number % self._at_a_time
+            self._cut_from(number - place)
+        return self._cut[place] if place < len(self._cut) else None
+
+    def _cut_from(self, first: int) -> None:
+        size = self._batch_size
+        part = slice(first * size, (first + self._at_a_time) * size)
         of_part: Iterable[Optional[Tensor]] = repeat(None)
-        if weights is not None:
-            of_part = weights[first : first + batches].unbind()
-        distinct = not (np.diff(np.sort(order[part])) == 0).any()
-        groups = repeat(first) if distinct else count(first)
-        found = zip(ids[part].long().split(batch_size), of_part, groups)
-        yield from islice(found, max(0, skip - first), None)
+        if self._weights is not None:
+            of_part = self._weights[first : first + self._at_a_time].unbind()
+        order = np.sort(self._order[part])
+        groups = count(first) if (np.diff(order) == 0).any() else repeat(first)
+        ids = self._ids[part].long().split(size)
+        self._cut = list(map(Batch, ids, of_part, groups))
+        self._first = first
 
 
 def find_sampler(loader: DataLoader) -> BLSSampler:

@@ -1,23 +1,47 @@
-"""Which dataset indices are in the batch in hand.
+"""Which dataset indices are in the batch that the training loop has got.
 
-Batches reach the training loop in the order in which the batch sampler drew
-them, whatever the workers do. So it is enough to write down what the batch
-sampler yields, outside of any regrouping that it does.
+Batches leave a DataLoader in the order in which its batch sampler drew them,
+whatever the workers do. So the batch sampler's indices are written down,
+outside of any regrouping that it does, and each batch that leaves the
+DataLoader takes the next of them. The batch itself is then known again in the
+training loop, whoever else has read from the DataLoader.
 """
 
 from collections import deque
 from itertools import islice
-from typing import Any, Deque, Iterator, List, Sequence, cast
+from typing import Any, Callable, Deque, Iterator, List, Optional, Sequence
 
 from torch.utils.data import DataLoader
 
+from bls_mm.runner.class_swap import original_class, release, watch
+from bls_mm.runner.private import empty_buckets
+
+# Batches that have left the DataLoader and may still be trained on. Others
+# than the training loop read it too, as PreciseBNHook does, and train on none.
+_MOST_AWAITED = 1024
+
+
+class Drawn:
+    """A batch that the batch sampler has drawn.
+
+    Attributes:
+        number (int): Its place in the pass, from 0.
+        indices (list): Indices of its samples.
+        reading (object): The iteration over the DataLoader that it is for.
+        key (int): Identity of the batch that has left the DataLoader.
+    """
+
+    __slots__ = ('indices', 'key', 'number', 'reading')
+
+    def __init__(self, number: int, indices: List[Any], reading: Any) -> None:
+        self.number = number
+        self.indices = indices
+        self.reading = reading
+        self.key = 0
+
 
 class BatchTracker:
-    """Record the batches of training passes.
-
-    The class of the batch sampler object is replaced by a subclass. The
-    object stays the same, so an iterator of persistent workers that holds on
-    to it is followed too, and isinstance checks keep working.
+    """Follow the batches of a DataLoader.
 
     Args:
         loader (DataLoader): The training DataLoader.
@@ -32,90 +56,154 @@ class BatchTracker:
                 '`train_dataloader.in_order` should be True with BLSHook: '
                 'it tells batches apart by their order.'
             )
-        self._batches: Deque[List[Any]] = deque()
-        self._armed = False
-        self._skip = 0
-        self._batch_sampler = cast(Any, loader.batch_sampler)
-        self._original_class: Any = type(self._batch_sampler)
-        self._batch_sampler.__class__ = _recording(self._original_class)
-        self._batch_sampler.bls_tracker = self
+        self.loader = loader
+        self.skip = 0
+        self._skips = False
+        self._awaited: Deque[Drawn] = deque(maxlen=_MOST_AWAITED)
+        self._last: Optional[Drawn] = None
+        self._record: Optional[Deque[Drawn]] = None
+        self._batch_sampler: Any = loader.batch_sampler
+        watch(self._batch_sampler, self, _recording)
+        watch(loader, self, _following)
 
     def close(self) -> None:
-        """Give the batch sampler its own class back."""
-        self._batch_sampler.__class__ = self._original_class
-        del self._batch_sampler.bls_tracker
+        """Stop following."""
+        release(self.loader)
+        release(self._batch_sampler)
 
-    def arm(self, skip: int = 0) -> None:
-        """Record the next iteration over the batch sampler.
-
-        Others, such as an extra pass of ``PreciseBNHook``, are not recorded.
+    def begin_pass(self, skip: int = 0) -> None:
+        """Expect a new iteration over the DataLoader.
 
         Args:
             skip (int): Batches to leave out at its start, those that were
                 trained on before a resume. Defaults to 0.
         """
-        self._armed = True
-        self._skip = skip
-
-    @property
-    def skip(self) -> int:
-        """Batches left out at the start of the recorded pass."""
-        return self._skip
+        self.skip = skip
+        self._skips = True
+        self._awaited.clear()
+        self._last = None
 
     def num_batches(self) -> int:
         """Batches of the whole current pass, skipped ones included."""
-        return self._original_class.__len__(self._batch_sampler)
+        cls: Any = original_class(self._batch_sampler)
+        return cls.__len__(self._batch_sampler)
 
-    def pop(self) -> List[Any]:
-        """The indices of the next batch that reaches the training loop.
+    def find(self, batch: Any) -> Drawn:
+        """What the batch sampler drew for a batch.
+
+        Args:
+            batch (object): What the training loop got.
 
         Raises:
-            RuntimeError: If no batch was drawn.
+            RuntimeError: If no batch that could be this one has left the
+                DataLoader.
         """
-        if not self._batches:
-            raise RuntimeError(
-                'BLSHook lost track of the batches: the training loop got a '
-                'batch that the batch sampler of `train_dataloader` did not '
-                'draw in this pass.'
-            )
-        return self._batches.popleft()
+        awaited = self._awaited
+        key = id(batch)
+        self._skips = False  # whoever reads now reads from the start
+        # The last one with this identity: an earlier one is gone.
+        if awaited and awaited[-1].key == key:
+            self._last = awaited.pop()
+        else:
+            self._last = self._search(key)
+        return self._last
 
-    def record(self, batches: Iterator[Sequence]) -> Iterator[Sequence]:
-        """Pass batches through, writing them down if armed.
+    def _search(self, key: int) -> Drawn:
+        for drawn in reversed(self._awaited):
+            if drawn.key == key:
+                self._awaited.remove(drawn)
+                return drawn
+        if self._last is not None and self._last.key == key:
+            return self._last  # the loop trains on it once more
+        # Not what the DataLoader gave: changed on its way, or made elsewhere.
+        if self._awaited:
+            reading = self._awaited[-1].reading
+            drawn = next(d for d in self._awaited if d.reading is reading)
+            self._awaited.remove(drawn)
+            return drawn
+        raise RuntimeError(
+            'BLSHook does not know which samples are in this batch: it did '
+            'not come out of `runner.train_loop.dataloader` in this pass. A '
+            'training loop or a hook that trains on batches of its own cannot '
+            'be combined with BLSHook.'
+        )
 
-        A generator, so that an iterator that is made and never drawn from,
-        as the DataLoader makes one before it starts workers, does not count.
+    def record(
+        self, draw: Callable[[], Iterator[Sequence]]
+    ) -> Iterator[Sequence]:
+        """Write down the batches of one iteration over the batch sampler.
+
+        Args:
+            draw (callable): Starts the iteration.
+
+        Returns:
+            iterator: Its batches.
         """
-        if not self._armed:
-            yield from batches
-            return
-        self._armed = False
-        written: Deque[List[Any]] = deque()
-        self._batches = written
-        for batch in islice(batches, self._skip, None):
+        record = self._record
+        if record is None:  # not for a DataLoader
+            return draw()
+        return self._recorded(draw, record, self.skip if self._skips else 0)
+
+    def _recorded(
+        self,
+        draw: Callable[[], Iterator[Sequence]],
+        record: Deque[Drawn],
+        skip: int,
+    ) -> Iterator[Sequence]:
+        empty_buckets(self._batch_sampler)
+        for number, batch in enumerate(islice(draw(), skip, None), skip):
             # Copied: a batch sampler may yield one list again and again.
-            written.append(list(batch))
+            record.append(Drawn(number, list(batch), record))
+            yield batch
+
+    def follow(self, read: Callable[[], Iterator[Any]]) -> Iterator[Any]:
+        """Follow one iteration over the DataLoader.
+
+        Args:
+            read (callable): Starts the iteration.
+
+        Returns:
+            iterator: Its batches.
+        """
+        # One for each iteration, as several may run at a time. The DataLoader
+        # starts that over its batch sampler at once.
+        record: Deque[Drawn] = deque()
+        self._record = record
+        try:
+            batches = read()
+        finally:
+            self._record = None
+        return self._followed(batches, record)
+
+    def _followed(
+        self, batches: Iterator[Any], record: Deque[Drawn]
+    ) -> Iterator[Any]:
+        for batch in batches:
+            if record:
+                drawn = record.popleft()
+                drawn.key = id(batch)
+                self._awaited.append(drawn)
             yield batch
 
 
 def _recording(cls: Any) -> type:
-    """A subclass of a batch sampler class that reports to its tracker."""
+    """A subclass of a batch sampler class that reports to its watcher."""
 
     class Recording(cls):
         def __iter__(self) -> Iterator[Sequence]:
-            _drop_leftovers(self)
-            yield from self.bls_tracker.record(super().__iter__())
+            return self.bls_watcher.record(super().__iter__)
 
         def __len__(self) -> int:
-            return max(0, super().__len__() - self.bls_tracker.skip)
+            return max(0, super().__len__() - self.bls_watcher.skip)
 
-    Recording.__name__ = cls.__name__
     return Recording
 
 
-def _drop_leftovers(batch_sampler: Any) -> None:
-    """Forget what an abandoned iteration left in mmdet's batch samplers."""
-    for name in ('_aspect_ratio_buckets', '_buckets'):
-        buckets = getattr(batch_sampler, name, None)
-        if buckets is not None:
-            setattr(batch_sampler, name, [[] for _ in buckets])
+def _following(cls: Any) -> type:
+    """A subclass of a DataLoader class that reports to its watcher."""
+
+    class Following(cls):
+        def __iter__(self) -> Iterator[Any]:
+            return self.bls_watcher.follow(super().__iter__)
+
+    return Following

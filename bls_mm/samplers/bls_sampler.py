@@ -15,7 +15,7 @@ from bls_mm.pruners import Pruner
 from bls_mm.registry import PRUNERS, build
 
 from .inner_order import InnerOrder
-from .order import deal, kept_of, make_order, padded
+from .order import deal, filter_order, make_order, padded
 
 # Indices handed over at a time: a Python list of all of them would need 36
 # bytes a sample.
@@ -47,10 +47,15 @@ class BLSSampler(Sampler):
 
     Attributes:
         samples (SampleIds): The distinct samples behind the indices.
-        carried (Tensor): Indices left over from the last pass, int64.
+        carried (Tensor): Indices that the previous pass left over and the
+            current pass begins with, int64, shape (C,).
+        left_over (Tensor): Indices that the current pass leaves over for the
+            next one, int64, shape (C,).
         selected (int): Indices selected for the current pass.
-        pass_size (int): Indices that it visits, all ranks together, with
-            padding or without those that wait for the next pass.
+        num_samples (int): Indices of this rank in the current pass.
+        total_size (int): Indices of all ranks in the current pass, with
+            padding, and without those left over.
+        iterations (int): How often an iteration over it has begun.
 
     Raises:
         TypeError: If an argument is of the wrong type, the dataset has no
@@ -95,7 +100,7 @@ class BLSSampler(Sampler):
             self.pruner = build(pruner, PRUNERS, Pruner, f'{_ENTRY}.pruner')
         # Set through `attach` and `begin_pass`.
         self.samples: SampleIds = SampleIds(len(dataset))
-        self.carried = torch.empty(0, dtype=torch.int64)
+        self.carried = self.left_over = torch.empty(0, dtype=torch.int64)
         self._inner: Optional[InnerOrder] = None
         if inner is not None:
             self._inner = InnerOrder(inner, dataset, self.seed)
@@ -103,12 +108,13 @@ class BLSSampler(Sampler):
             self.__class__ = type(
                 'BLSSampler', (BLSSampler, self._inner.sampler_type), {}
             )
+        self.iterations = 0
         self._attached = False
         self._round: Optional[Tensor] = None
         self._batch_size: Optional[int] = None
         self._indices: Optional[Tensor] = None
         self.selected = len(dataset)
-        self.pass_size = self._padded(self.full_size)
+        self.total_size = self._padded(self.full_size)
 
     def attach(self, batch_size: Optional[int] = None) -> None:
         """Let a hook decide what is visited, pass by pass.
@@ -122,12 +128,19 @@ class BLSSampler(Sampler):
         """
         self._attached = True
         self._batch_size = batch_size
+        self._round = self._indices = None
+        self.carried = self.left_over = torch.empty(0, dtype=torch.int64)
         if self._inner is not None and self._inner.items is not None:
             self.samples = SampleIds(len(self._inner.items))
-            return
-        self.samples = sample_ids(self.dataset)
+        else:
+            self.samples = sample_ids(self.dataset)
         if batch_size is not None and self._inner is None:
             self._round = one_round(self.samples)
+        self.total_size = self._padded(self.full_size)
+
+    def detach(self) -> None:
+        """Take the order of the last pass for what is visited from now on."""
+        self._attached = False
 
     @property
     def full_size(self) -> int:
@@ -143,10 +156,11 @@ class BLSSampler(Sampler):
         epoch: int,
         kept: Optional[Tensor] = None,
         max_batches: Optional[int] = None,
-    ) -> Tensor:
+    ) -> None:
         """Fix the indices of a pass.
 
-        The order depends on the arguments, the seed and ``carried`` alone.
+        The order depends on the arguments, the seed and what the previous
+        pass left over.
 
         Args:
             epoch (int): Number of the pass, from 0.
@@ -154,30 +168,50 @@ class BLSSampler(Sampler):
                 (number of distinct samples,), on the CPU. Defaults to all.
             max_batches (int, optional): If batches are always full: the
                 most that the pass may have. Defaults to None.
-
-        Returns:
-            Tensor: The indices left over for the next pass, int64, which
-            the caller sets as ``carried`` when that pass begins.
         """
         self.epoch = epoch
+        self.carried = self.left_over
         order = self._order(epoch)
         if kept is not None:
-            order = kept_of(order, kept, self.samples.of_index)
+            order = filter_order(order, kept, self.samples.of_index)
         self.selected = len(order)
         if self._batch_size is None:
-            self.pass_size = self._padded(len(order))
+            self.total_size = self._padded(len(order))
             self._indices = self._of_rank(order)
-            return self.carried
+            return
         order = torch.cat([self.carried.to(order.dtype), order])
         full = self._batch_size * self.world_size
         batches = len(order) // full
         if max_batches is not None:
             batches = min(batches, max_batches)
-        self.pass_size = batches * full
-        self._indices = order[self.rank : self.pass_size : self.world_size]
+        self.total_size = batches * full
+        self._indices = order[self.rank : self.total_size : self.world_size]
         # Never more than two batches, unless a run is resumed in mid-pass
         # from a checkpoint that knows nothing of passes.
-        return order[self.pass_size :][: 2 * full].long()
+        self.left_over = order[self.total_size :][: 2 * full].long()
+
+    def state_dict(self) -> Dict[str, Any]:
+        """What decides on the order of the current pass.
+
+        Returns:
+            dict: ``seed`` (int), ``world_size`` (int) and ``carried``
+            (Tensor), int64, shape (C,), a copy.
+        """
+        return dict(
+            seed=self.seed,
+            world_size=self.world_size,
+            carried=self.carried.clone(),
+        )
+
+    def load_state_dict(self, state: Dict[str, Any]) -> None:
+        """Let the next pass begin as the one that was saved.
+
+        Args:
+            state (dict): What :meth:`state_dict` returned. ``world_size`` is
+                left to the caller to compare.
+        """
+        self.seed = state['seed']
+        self.left_over = state['carried'].cpu()
 
     def _order(self, epoch: int) -> Tensor:
         """All indices of a pass in their order, the same on all ranks."""
@@ -214,7 +248,7 @@ class BLSSampler(Sampler):
         self.epoch = epoch
         self._indices = None
 
-    def ids_of(self, indices: List[Any]) -> List[int]:
+    def to_ids(self, indices: List[Any]) -> List[int]:
         """Turn what was yielded into sample ids.
 
         Args:
@@ -249,6 +283,7 @@ class BLSSampler(Sampler):
 
     def __iter__(self) -> Iterator[int]:
         """Iterate over the indices of this rank."""
+        self.iterations += 1
         # Not a generator function: one more resumption an index takes time.
         chunks = self._current().split(_CHUNK)
         indices = chain.from_iterable(chunk.tolist() for chunk in chunks)
@@ -257,10 +292,11 @@ class BLSSampler(Sampler):
 
     def __len__(self) -> int:
         """Number of indices of this rank in the current pass."""
-        if self._indices is None:
-            total = self._padded(self.full_size)
-            return len(range(self.rank, total, self.world_size))
-        return len(self._indices)
+        return len(range(self.rank, self.total_size, self.world_size))
+
+    @property
+    def num_samples(self) -> int:
+        return len(self)
 
 
 def _check_dataset(dataset: Any) -> None:

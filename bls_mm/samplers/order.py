@@ -55,7 +55,7 @@ def deal(order: Tensor, rank: int, world_size: int, round_up: bool) -> Tensor:
     return order[rank:total:world_size]
 
 
-def kept_of(
+def filter_order(
     order: Tensor, kept: Tensor, of_index: Optional[Tensor] = None
 ) -> Tensor:
     """The indices of an order whose samples are kept.

@@ -1,6 +1,6 @@
 """The scores of a training, from the losses of its batches."""
 
-from typing import Any, List, Optional
+from typing import Any, Dict, List, Optional
 
 import torch
 from mmengine import dist
@@ -9,11 +9,12 @@ from torch import Tensor, nn
 from bls_mm.losses.module_calls import SampleLosses
 
 from .base import Score
+from .batch import Batch
 from .merge import merge_memory, merge_scores
-from .pending import Ids, NonFiniteCount, ScoreUpdates
+from .pending import NonFiniteCount, ScoreUpdates
 
 
-class Scoring:
+class ScoreBuffer:
     """Keep the scores of all samples, batch by batch.
 
     Args:
@@ -51,7 +52,6 @@ class Scoring:
             score, self._scores, self._seen, self._not_finite, keeps_losses
         )
         self._heard = SampleLosses(model) if model is not None else None
-        self._ids: Ids = []
 
     @property
     def scores(self) -> Tensor:
@@ -59,23 +59,30 @@ class Scoring:
         self._updates.flush()
         return self._scores
 
-    def begin(self, ids: Ids) -> None:
-        """Expect the loss of a batch of these samples."""
-        self._ids = ids
-        if self._heard is not None:
-            self._heard.begin(len(ids))
+    @property
+    def device(self) -> torch.device:
+        return self._scores.device
 
-    def end(self, loss: Tensor, group: Optional[int]) -> None:
-        """Score the batch, see :meth:`ScoreUpdates.add`.
+    def expect(self, size: int) -> None:
+        """Listen for the losses of the samples of the next batch.
 
         Args:
+            size (int): Number of its samples.
+        """
+        if self._heard is not None:
+            self._heard.begin(size)
+
+    def add(self, batch: Batch, loss: Tensor) -> None:
+        """Score a batch, now or with those that come.
+
+        Args:
+            batch (Batch): The batch.
             loss (Tensor): Its loss, detached, shape ().
-            group (int, optional): Its group.
         """
         calls: Optional[List[Any]] = None
         if self._heard is not None:
             calls = self._heard.take()
-        self._updates.add(self._ids, loss, group, calls)
+        self._updates.add(batch, loss, calls)
 
     def merge(self) -> None:
         """Let all ranks know the same. To be called by all of several."""
@@ -93,3 +100,25 @@ class Scoring:
         """Stop listening to the model."""
         if self._heard is not None:
             self._heard.close()
+
+    def state_dict(self) -> Dict[str, Any]:
+        """What the run knows about its samples.
+
+        Returns:
+            dict: ``scores``, float32, shape (N,), and ``memory`` of the rule,
+            float32, shape (M,); copies on the CPU.
+        """
+        return dict(
+            scores=self.scores.detach().to('cpu', copy=True),
+            memory=self.rule.memory.detach().to('cpu', copy=True),
+        )
+
+    def load_state_dict(self, state: Dict[str, Any]) -> None:
+        """Take over scores, and the memory unless it is of another rule.
+
+        Args:
+            state (dict): What :meth:`state_dict` returned, validated.
+        """
+        self.scores.copy_(state['scores'])
+        if len(state['memory']) == len(self.rule.memory):
+            self.rule.memory.copy_(state['memory'])

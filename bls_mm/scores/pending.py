@@ -1,6 +1,6 @@
 """Scoring batches, many at a time."""
 
-from typing import Any, Iterator, List, Optional, Set, Union
+from typing import Any, Iterator, List, Optional, Set
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 from bls_mm.losses.unreduced import Call, losses_of_samples
 
 from .base import Score
+from .batch import Batch
 
 # An operation within a training costs about 5 us on a CPU whatever it does,
 # and a launch on a GPU, so an update for many batches costs hardly more than
@@ -18,8 +19,6 @@ BATCHES_AT_A_TIME = 128
 _PREDICTIONS_AT_A_TIME = 2**20
 
 _LOSSES_AT_A_TIME = 64
-
-Ids = Union[Tensor, List[int]]
 
 
 class NonFiniteCount:
@@ -94,34 +93,30 @@ class ScoreUpdates:
 
     def add(
         self,
-        ids: Ids,
+        batch: Batch,
         loss: Tensor,
-        group: Optional[int] = None,
         calls: Optional[List[Call]] = None,
     ) -> None:
         """Score a batch, now or later.
 
         Args:
-            ids (Tensor or list[int]): Its samples, int64, shape (B,), on the
-                device of the scores; or, for all batches, in a list.
+            batch (Batch): The batch. All batches have their ids on the
+                device, or all in lists, where groups are looked for.
             loss (Tensor): Its loss, shape ().
-            group (int, optional): Batches that follow each other with the
-                same number have no sample in common. Defaults to None, look
-                for those, which needs ids in lists.
             calls (list[Call], optional): What :class:`SampleLosses` heard of
                 it. Defaults to None, the loss stands in for the losses of
                 its samples.
         """
         if self._ids and (
-            group != self._group
-            or len(ids) != len(self._ids[0])
+            batch.group != self._group
+            or len(batch.ids) != len(self._ids[0])
             or (calls is None) == bool(self._calls)
         ):
             self.flush()
         if not self._ids:
-            self._group = group
+            self._group = batch.group
             self._most = self._most_to_keep(calls)
-        self._ids.append(ids)
+        self._ids.append(batch.ids)
         self._losses.append(loss)
         if calls is not None:
             self._calls.append(calls)

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import json
 import re
 import subprocess
@@ -168,6 +169,25 @@ def test_settings_page_has_all_rules_and_hooks():
     assert len(names) > 5
     for name in names:
         assert f'autoclass:: bls_mm.{name}\n' in page
+
+
+RULES = [
+    rule
+    for registry in (PRUNERS, SCORES)
+    for rule in registry.module_dict.values()
+    if rule.__module__.startswith('bls_mm.')
+]
+
+
+@pytest.mark.parametrize('rule', RULES)
+def test_method_card_has_the_settings_of_the_code(rule):
+    cards = (ROOT / 'docs' / 'methods.md').read_text().split('\n## ')
+    (card,) = [c for c in cards if c.startswith(f'{rule.__name__}\n')]
+    told = dict(re.findall(r"(?m)^\| `(\w+)` \| `?([\w.']+)`? \|", card))
+    assert set(told) == set(inspect.signature(rule).parameters)
+    built = rule()
+    for name, default in told.items():
+        assert ast.literal_eval(default) == getattr(built, name), name
 
 
 def test_citation_has_the_version_of_the_package():

@@ -2,7 +2,7 @@
 
 `python -m tools.dev.score_fidelity_rules` takes the arguments of
 `tools/analysis_tools/score_fidelity.py`, and knows these rules too. They keep
-what they know in buffers that no checkpoint stores. docs/evidence.md has their results.
+what they know in buffers that no checkpoint stores.
 """
 
 import torch

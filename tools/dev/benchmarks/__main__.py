@@ -56,7 +56,11 @@ def hook_rows(args):
     for run in RUNS:
         for batch in (32, 128) if run == 'plain' else (32,):
             yield measure(
-                'hook', args, iterations=24 * BLOCK, run=run, batch=batch
+                'hook',
+                args,
+                iterations=args.iterations,
+                run=run,
+                batch=batch,
             )
 
 
@@ -197,6 +201,13 @@ def parse_args(argv=None):
         'of the other measurements; defaults to 10',
     )
     parser.add_argument(
+        '--iterations',
+        type=int,
+        default=24 * BLOCK,
+        help='iterations of an unpruned epoch in section hook; defaults to '
+        f'{24 * BLOCK}',
+    )
+    parser.add_argument(
         '--json', default='work_dirs/benchmark.json', metavar='FILE'
     )
     parser.add_argument(
@@ -230,13 +241,16 @@ def main(argv=None):
     content = dict(device=args.device, repeats=args.repeats, sections={})
     for section in args.only or SECTIONS:
         machine = describe_machine(args.device == 'cuda')
-        rows = list(SECTIONS[section](args))
+        rows = []
+        # Row by row, so that what was measured survives an interruption.
+        for row in SECTIONS[section](args):
+            rows.append(row)
+            content['sections'][section] = dict(machine=machine, rows=rows)
+            file = Path(args.json)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(content, indent=2) + '\n')
         if not rows:
             continue
-        content['sections'][section] = dict(machine=machine, rows=rows)
-        file = Path(args.json)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(content, indent=2) + '\n')
         known = {key: value for key, value in machine.items() if value}
         caption = ', '.join(f'{key} {value}' for key, value in known.items())
         for title, table in make_tables(section, rows).items():

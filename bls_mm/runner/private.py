@@ -1,0 +1,65 @@
+"""Private names of MMEngine, mmdet and torch that have no public twin.
+
+Each was checked with mmengine 0.10.7 and onedl-mmengine 0.10.12, mmdet 3.3.0
+and onedl-mmdetection 3.5.1, and torch 2.0 to 2.14. A test per name fails when
+one goes away.
+"""
+# ruff: noqa: SLF001
+
+from typing import Any, Optional
+
+
+def is_resumed(runner: Any) -> bool:
+    """Whether a runner resumes a run, rather than loading its weights."""
+    return bool(runner._resume)
+
+
+def set_loop_length(loop: Any, max_iters: int) -> None:
+    """Set the iterations of a training loop; ``max_iters`` has no setter."""
+    loop._max_iters = max_iters
+
+
+def accumulative_counts(wrapper: Any) -> int:
+    """Iterations between two steps of an optimizer wrapper."""
+    return getattr(wrapper, '_accumulative_counts', 1)
+
+
+def accumulation_divisor(wrapper: Any) -> int:
+    """What the losses since the last step of a wrapper were divided by."""
+    counts, last = wrapper._accumulative_counts, wrapper.inner_count - 1
+    remainder = wrapper._remainder_counts
+    if (last + 1) % counts and last >= wrapper._max_counts - remainder:
+        return remainder or counts
+    return counts
+
+
+def set_accumulation_end(wrapper: Any, max_iters: int) -> None:
+    """Tell a wrapper which accumulation is its last.
+
+    ``initialize_count_status`` would also reset the count so far.
+    """
+    wrapper._max_counts = max_iters
+    wrapper._remainder_counts = max_iters % accumulative_counts(wrapper)
+
+
+def sliced_dataset(dataset: Any) -> Optional[Any]:
+    """What MMEngine's ``num_batch_per_epoch`` cut short, or None.
+
+    The class is local to a function and passes every attribute on to what it
+    holds, so only its own instance dict tells it apart.
+    """
+    if type(dataset).__name__ == '_SlicedDataset':
+        return vars(dataset)['_dataset']
+    return None
+
+
+def empty_buckets(batch_sampler: Any) -> None:
+    """Empty the buckets of mmdet's batch samplers.
+
+    They keep them from one iteration to the next, with what an iteration that
+    was broken off has left in them.
+    """
+    for name in ('_aspect_ratio_buckets', '_buckets'):
+        buckets = getattr(batch_sampler, name, None)
+        if buckets is not None:
+            setattr(batch_sampler, name, [[] for _ in buckets])

@@ -1,0 +1,24 @@
+"""A batch, from its look-up to its scores."""
+
+from typing import List, NamedTuple, Optional, Union
+
+from torch import Tensor
+
+Ids = Union[Tensor, List[int]]
+
+
+class Batch(NamedTuple):
+    """The samples of a batch and what its loss weighs.
+
+    Attributes:
+        ids (Tensor or list[int]): Ids of its samples, int64, shape (B,), on
+            the device of the scores; or a list.
+        weight (Tensor or float, optional): Mean weight of its samples, shape
+            (); None if all weigh 1. Defaults to None.
+        group (int, optional): Batches that follow each other with the same
+            number have no sample in common. Defaults to None, not known.
+    """
+
+    ids: Ids
+    weight: Union[Tensor, float, None] = None
+    group: Optional[int] = None
