@@ -364,7 +364,7 @@ def test_train_refuses_with_a_reason(tmp_path, argv, message):
 
 
 def test_train_refuses_amp_without_a_gpu(tmp_path, monkeypatch):
-    monkeypatch.setattr(train, 'get_device', lambda: 'cpu')
+    monkeypatch.setattr('bls_mm.config.options.get_device', lambda: 'cpu')
     with pytest.raises(ValueError, match=r'`--amp` needs a GPU'):
         make(tmp_path, '--amp')
 

@@ -23,7 +23,7 @@ pip=("$python" -m pip --disable-pip-version-check -q)
 "${pip[@]}" install dist/*.whl 'setuptools<81' -c "$root/tools/dev/env/onedl.txt"
 
 for family in onedl-mmengine mmengine; do
-  "${pip[@]}" install "$family"
+  "${pip[@]}" install "$family" opencv-python  # which onedl does not declare
   "${pip[@]}" check
   site=$("$python" -c 'import bls_mm; print(bls_mm.__path__[0])')
   case $site in "$folder"/*) ;; *) echo "used $site" >&2; exit 1 ;; esac
