@@ -668,6 +668,8 @@ DAMAGE = {
 }
 
 
+# What torch 2.14 says of each sparse tensor that it loads.
+@pytest.mark.filterwarnings('ignore:Validating sparse tensor:UserWarning')
 @pytest.mark.parametrize('case', DAMAGE)
 def test_damaged_state_is_refused_before_training(tmp_path, checkpoint, case):
     damage, message = DAMAGE[case]

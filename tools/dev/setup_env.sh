@@ -117,7 +117,7 @@ if [ "$level" = demo ]; then
   has_mmcv || step "$mmcv without operators" without_operators
 elif ! has_operators; then
   cores=${MAX_JOBS:-$(getconf _NPROCESSORS_ONLN)}
-  title="$mmcv compiled: some $((12 / cores + 1)) minutes on $cores cores"
+  title="$mmcv compiled: some $((7 / cores + 1)) minutes on $cores cores"
   title+=', once; pip keeps the wheel'
   wheel=${mmcv%%==*}
   wheel=${wheel//-/_}-${mmcv##*==}
