@@ -2,9 +2,11 @@
 
 import io
 import re
+from typing import Any, Callable, Dict, Optional, Sequence
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -19,7 +21,7 @@ from bls_mm.visualization.charts import (
 # Becomes the colour of the text of the page, whether that is dark or light.
 _INK = '#010203'
 _WIDTH = 5.4
-_STYLE = {
+_STYLE: Dict[Any, Any] = {
     'svg.fonttype': 'none',
     'font.size': 10,
     'axes.spines.top': False,
@@ -41,12 +43,13 @@ _STYLE = {
 }
 
 
-def chart(draw, height=3.0):
+def chart(draw: Callable[[Axes], None], height: float = 3.0) -> str:
     """Turn drawing into inline SVG.
 
     Args:
-        draw (callable): Called with the axes of a new figure.
-        height (float): In inches. Defaults to 3.
+        draw (callable): Called with the axes of a new figure. Its name
+            keeps the ids of several charts in one page apart.
+        height (float): In inches. Defaults to 3.0.
 
     Returns:
         str: The element ``<svg>``.
@@ -65,10 +68,15 @@ def chart(draw, height=3.0):
     return re.sub(r' width="[\d.]+pt" height="[\d.]+pt"', '', svg, count=1)
 
 
-def kept_chart(rows, by_epoch):
-    """Share kept in each pass and share saved so far."""
+def kept_chart(rows: Sequence[Dict[str, float]], by_epoch: bool) -> str:
+    """Share kept in each pass and share saved so far.
 
-    def kept_share(axes):
+    Args:
+        rows (list[dict]): ``at``, ``kept`` and ``saved`` of each pass.
+        by_epoch (bool): Whether ``at`` is an epoch, not an iteration.
+    """
+
+    def kept_share(axes: Axes) -> None:
         at = [row['at'] for row in rows]
         kept = [row['kept'] for row in rows]
         if by_epoch:
@@ -91,12 +99,20 @@ def kept_chart(rows, by_epoch):
     return chart(kept_share)
 
 
-def time_chart(passes, quantiles):
-    """Quantiles of the scores in each checkpoint, shape (T, 5)."""
+def time_chart(
+    passes: Sequence[float], quantiles: Sequence[np.ndarray]
+) -> str:
+    """Scores in each checkpoint.
 
-    def over_time(axes):
+    Args:
+        passes (list[float]): Passes made by each of T checkpoints.
+        quantiles (list[ndarray]): 5, 25, 50, 75 and 95 % of the scores in
+            each, shape (T, 5).
+    """
+
+    def over_time(axes: Axes) -> None:
         q05, q25, q50, q75, q95 = np.asarray(quantiles).T
-        style = dict(color=KEPT, linewidth=0)
+        style: Dict[str, Any] = dict(color=KEPT, linewidth=0)
         axes.fill_between(passes, q05, q95, alpha=0.2, label='90 %', **style)
         axes.fill_between(passes, q25, q75, alpha=0.4, label='50 %', **style)
         axes.plot(passes, q50, '.-', color=KEPT, label='median')
@@ -109,12 +125,18 @@ def time_chart(passes, quantiles):
     return chart(over_time)
 
 
-def histogram_chart(scores, kept):
-    """Distribution of scores, by what a selection keeps (may be None)."""
+def histogram_chart(scores: np.ndarray, kept: Optional[np.ndarray]) -> str:
+    """Distribution of scores, by what a selection keeps.
 
-    def histogram(axes):
+    Args:
+        scores (ndarray): Shape (N,).
+        kept (ndarray, optional): Which samples are kept, bool, shape (N,);
+            None where nothing is selected.
+    """
+
+    def histogram(axes: Axes) -> None:
         edges = score_edges(scores)
-        style = dict(width=np.diff(edges), align='edge')
+        style: Dict[str, Any] = dict(width=np.diff(edges), align='edge')
         shown = scores if kept is None else scores[kept]
         of_kept = counts(shown, edges)
         name = 'samples' if kept is None else 'kept'
@@ -138,10 +160,14 @@ def histogram_chart(scores, kept):
     return chart(histogram)
 
 
-def class_score_chart(rows):
-    """Scores of each class: median, middle half and 90 %."""
+def class_score_chart(rows: Sequence[Dict[str, Any]]) -> str:
+    """Scores of each class: median, middle half and 90 %.
 
-    def class_scores(axes):
+    Args:
+        rows (list[dict]): ``name`` and ``quantiles`` of each class.
+    """
+
+    def class_scores(axes: Axes) -> None:
         places = np.arange(len(rows))[::-1]
         q05, q25, q50, q75, q95 = np.array([r['quantiles'] for r in rows]).T
         axes.hlines(places, q05, q95, color=KEPT, alpha=0.5, linewidth=2)
@@ -150,15 +176,21 @@ def class_score_chart(rows):
         if q05.min() > 0 and q95.max() > 20 * q05.min():
             axes.set_xscale('log')
         axes.set(xlabel='score (higher is harder)')
-        name_classes(axes, rows, places)
+        _name_classes(axes, rows, places)
 
-    return chart(class_scores, rows_height(rows))
+    return chart(class_scores, _rows_height(rows))
 
 
-def keep_rate_chart(rows, overall):
-    """Share of each class that is kept, with its interval."""
+def keep_rate_chart(rows: Sequence[Dict[str, Any]], overall: float) -> str:
+    """Share of each class that is kept, with its interval.
 
-    def keep_rates(axes):
+    Args:
+        rows (list[dict]): ``name``, ``kept``, ``low``, ``high`` and
+            ``starved`` of each class.
+        overall (float): Share of all samples that is kept.
+    """
+
+    def keep_rates(axes: Axes) -> None:
         places = np.arange(len(rows))[::-1]
         colors = [PRUNED if row['starved'] else KEPT for row in rows]
         low = [row['low'] for row in rows]
@@ -170,12 +202,14 @@ def keep_rate_chart(rows, overall):
         axes.set(xlabel='kept (dashed: all samples)')
         axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axes.xaxis.set_major_formatter(PercentFormatter(1))
-        name_classes(axes, rows, places)
+        _name_classes(axes, rows, places)
 
-    return chart(keep_rates, rows_height(rows))
+    return chart(keep_rates, _rows_height(rows))
 
 
-def name_classes(axes, rows, places):
+def _name_classes(
+    axes: Axes, rows: Sequence[Dict[str, Any]], places: np.ndarray
+) -> None:
     """Write the names of classes beside their rows."""
     names = [str(row['name']) for row in rows]
     short = [n if len(n) < 19 else f'{n[:17]}…' for n in names]
@@ -183,6 +217,6 @@ def name_classes(axes, rows, places):
     axes.set_ylim(-0.7, len(rows) - 0.3)
 
 
-def rows_height(rows):
+def _rows_height(rows: Sequence[Any]) -> float:
     """Height of a chart with a row for each class, in inches."""
     return 0.8 + 0.22 * max(3, len(rows))

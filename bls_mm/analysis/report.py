@@ -1,19 +1,18 @@
-"""Write the report of `tools/analyze_scores.py` as one HTML file."""
+"""Write the report as one HTML file."""
 
-import base64
-import io
 from pathlib import Path
+from typing import Any, Callable, Dict, List
 
 from jinja2 import Environment, FileSystemLoader
-from PIL import Image
 
-_TEMPLATE = 'analyze_scores_report.html.j2'
-_SIDE = 240  # pixels of a picture, for sharp ones of half of that
+_TEMPLATE = 'report.html.j2'
 _MOST_CLASSES = 30
 
 
-def shown_classes(rows, key):
-    """The rows that a chart shows: all, or those at both ends.
+def shown_classes(
+    rows: List[Dict[str, Any]], key: Callable[[Dict[str, Any]], float]
+) -> List[Dict[str, Any]]:
+    """The rows that a chart shows: all, or those at both ends of over 30.
 
     Args:
         rows (list[dict]): Classes.
@@ -26,29 +25,7 @@ def shown_classes(rows, key):
     return rows[:half] + rows[-half:]
 
 
-def encode(picture):
-    """A picture as the address of an ``<img>``.
-
-    Args:
-        picture (ndarray): Uint8, RGB, shape (H, W, 3).
-    """
-    image = Image.fromarray(picture)
-    image.thumbnail((_SIDE, _SIDE))
-    buffer = io.BytesIO()
-    image.save(buffer, 'JPEG', quality=85, optimize=True)
-    code = base64.b64encode(buffer.getvalue()).decode()
-    return f'data:image/jpeg;base64,{code}'
-
-
-def duration(seconds):
-    """A time as one would say it."""
-    for unit, size in (('h', 3600), ('min', 60)):
-        if seconds >= 2 * size:
-            return f'{seconds / size:.1f} {unit}'
-    return f'{seconds:.0f} s'
-
-
-def render(file, **content):
+def render(file: Path, **content: Any) -> None:
     """Write the report.
 
     Args:
@@ -61,6 +38,5 @@ def render(file, **content):
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters['duration'] = duration
     page = environment.get_template(_TEMPLATE).render(**content)
     file.write_text(page, encoding='utf-8')

@@ -1,17 +1,57 @@
-"""What the original mmengine needs to resume on a current torch."""
+"""Reading checkpoints of MMEngine without trusting the file."""
 
-from typing import Any, List
+import inspect
+import zipfile
+from pathlib import Path
+from typing import Any, List, Union
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.optim import OneCycleParamScheduler
 
-# The functions that a HistoryBuffer and a scheduler keep by reference.
-_FUNCTIONS = {
-    HistoryBuffer: ('current', 'max', 'mean', 'min'),
-    OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear'),
-}
+from . import unpickler
+
+
+def load_checkpoint(path: Union[str, Path]) -> Any:
+    """Read a checkpoint to the CPU; nothing that it brings is run.
+
+    Reads what ``torch.load(weights_only=True)`` reads of a checkpoint after
+    :func:`trust_mmengine_classes`, in every version of torch, and changes no
+    list of that process. From torch 2.1 on tensors stay on disk until used.
+
+    Args:
+        path (str or Path): A file of ``torch.save``.
+
+    Returns:
+        Any: What was saved, usually a dict.
+
+    Raises:
+        ValueError: If the file is damaged or TorchScript, or holds anything
+            but dense tensors, plain values, numeric arrays and what MMEngine
+            keeps beside them.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            names = [name.rpartition('/')[2] for name in file.namelist()]
+    except Exception as error:  # damage can raise anything
+        raise ValueError('is damaged') from error
+    if 'constants.pkl' in names:  # torch.load would run it
+        raise ValueError('cannot be loaded safely (it is TorchScript)')
+    options = {}
+    if 'mmap' in inspect.signature(torch.load).parameters:
+        options = dict(mmap=True)
+    try:
+        return torch.load(
+            str(path),
+            map_location='cpu',
+            weights_only=False,  # which would refuse a pickle module
+            pickle_module=unpickler,
+            **options,
+        )
+    except Exception as error:  # a pickle can raise anything
+        reason = str(error).strip().partition('\n')[0]
+        raise ValueError(f'cannot be loaded safely ({reason})') from error
 
 
 def trust_mmengine_classes() -> None:
@@ -20,11 +60,13 @@ def trust_mmengine_classes() -> None:
     From version 2.6 on torch reads tensors and plain values alone, which the
     original mmengine (0.10.7) does not expect: it saves its message hub too,
     and could not resume from any checkpoint of its own. Allowed are that
-    buffer, numpy arrays and numbers, and the functions that are named above,
-    nothing that runs code of the file. Does nothing on an older torch.
+    buffer, numpy arrays and numbers, and the methods that it keeps by
+    reference, nothing that runs code of the file. Does nothing on an older
+    torch, where MMEngine reads its checkpoints without this, and 2.4 and 2.5
+    have a list that takes no names.
     """
-    add = getattr(torch.serialization, 'add_safe_globals', None)
-    if add is None:
+    version = tuple(int(part) for part in torch.__version__.split('.')[:2])
+    if version < (2, 6):
         return
     dtypes = {type(np.dtype(kind)) for kind in '?bBhHiIlLqQefd'}
     examples: List[Any] = [np.zeros(1), np.float64()]
@@ -35,7 +77,7 @@ def trust_mmengine_classes() -> None:
         for function in functions
         for core in ('core', '_core')
     ]
-    add(
+    torch.serialization.add_safe_globals(
         [
             HistoryBuffer,
             OneCycleParamScheduler,
@@ -43,13 +85,6 @@ def trust_mmengine_classes() -> None:
             np.dtype,
             *dtypes,
             *arrays,
-            (_known_function, 'builtins.getattr'),
+            (unpickler.known_method, 'builtins.getattr'),
         ]
     )
-
-
-def _known_function(owner: Any, name: str) -> Any:
-    """``getattr`` for the functions that are known to be there, no others."""
-    if name not in _FUNCTIONS.get(owner, ()):
-        raise TypeError(f'A checkpoint should not ask for {owner}.{name}.')
-    return getattr(owner, name)

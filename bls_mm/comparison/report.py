@@ -1,137 +1,20 @@
-"""Summarise the runs of `tools/compare.py` as a table and a plot."""
+"""A comparison as a table for the terminal and as a plot."""
 
 import statistics
-import sys
+from pathlib import Path
+from typing import Any, Dict, Sequence
 
-from rich.console import Console
 from rich.table import Table
 
-FULL = 'full'  # the variant that is saved against
-RANDOM, FEWER = CONTROLS = 'random', 'fewer epochs'
+from .summary import Result, format_spread
+from .variants import CONTROLS
 
 
-def metric_of(result, metric=None):
-    """Name and value of the metric that is compared.
-
-    Args:
-        result (dict): Result of a run.
-        metric (str, optional): Name of the metric. Defaults to None, the
-            first of the last validation.
-
-    Returns:
-        tuple[str, float]: Name and value.
-
-    Raises:
-        ValueError: If the run has no such metric.
-    """
-    metrics = result['metrics']
-    name = metric or next(iter(metrics), None)
-    if name not in metrics:
-        raise ValueError(
-            f'There is no metric `{metric}`. Known: {", ".join(metrics)}.'
-            if metrics
-            else 'The config has no validation, so nothing to compare.'
-        )
-    return name, metrics[name]
-
-
-def summarise(results, metric=None):
-    """Summarise the seeds of each variant.
+def make_table(rows: Sequence[Dict[str, Any]], metric: str) -> Table:
+    """Make the table for the terminal.
 
     Args:
-        results (list[dict]): Results of the runs, a full one for each seed.
-        metric (str, optional): As for :func:`metric_of`.
-
-    Returns:
-        list[dict]: One row for each variant, with a mean and a sample
-        standard deviation (None for one seed) of each number.
-    """
-    rows = []
-    for name, pairs in pair_runs(results).items():
-        runs = [run for run, _ in pairs]
-        rows.append(
-            dict(
-                variant=name,
-                setting=setting(runs),
-                seeds=len(runs),
-                metric=spread([metric_of(r, metric)[1] for r in runs]),
-                to_full=spread([gained(pair, metric) for pair in pairs]),
-                visited=spread([r['visited'] for r in runs]),
-                saved=spread([saved(pair, 'visited') for pair in pairs]),
-                train_seconds=spread([r['train_seconds'] for r in runs]),
-                time_saved=spread(
-                    [saved(pair, 'train_seconds') for pair in pairs]
-                ),
-            )
-        )
-    return rows
-
-
-def pair_runs(results, to=FULL):
-    """Pair the runs of each variant with those of one, seed by seed.
-
-    Args:
-        results (list[dict]): Results of the runs, `to` with every seed.
-        to (str): The variant. Defaults to the full run.
-
-    Returns:
-        dict[str, list[tuple]]: For each variant its runs, in order, each with
-        that of `to`.
-    """
-    others = {
-        r['settings']['seed']: r
-        for r in results
-        if r['settings']['variant'] == to
-    }
-    pairs = {}
-    for result in results:
-        variant, seed = (result['settings'][k] for k in ('variant', 'seed'))
-        pairs.setdefault(variant, []).append((result, others[seed]))
-    return pairs
-
-
-def gained(pair, metric):
-    """By how much a run is better than the one that it is paired with."""
-    result, other = (metric_of(run, metric)[1] for run in pair)
-    return result - other
-
-
-def saved(pair, key):
-    """What a run saved of the full run with the same seed, in per cent."""
-    result, full = pair
-    return 100 * (1 - result[key] / full[key])
-
-
-def setting(runs):
-    """What a variant really used: its ratio, or the length of the run."""
-    if runs[0]['target_saving'] is not None:
-        return f'target_saving {runs[0]["target_saving"]:g}'
-    ratios = [r['prune_ratio'] for r in runs if r['prune_ratio'] is not None]
-    if ratios:
-        return f'prune_ratio {show(spread(ratios), "{:.2f}")}'
-    unit = 'epochs' if runs[0]['epochs'] else 'iterations'
-    return f'{show(spread([r[unit] for r in runs]), "{:.4g}")} {unit}'
-
-
-def spread(values):
-    """Mean and sample standard deviation (None for one value)."""
-    std = statistics.stdev(values) if len(values) > 1 else None
-    return dict(mean=statistics.mean(values), std=std)
-
-
-def show(value, form):
-    """Write a mean, and the deviation if there is one that is not 0."""
-    text = form.format(value['mean'])
-    if not value['std']:
-        return text
-    return f'{text} ± {form.replace("+", "").format(value["std"])}'
-
-
-def make_table(rows, metric):
-    """The table for the terminal.
-
-    Args:
-        rows (list[dict]): From :func:`summarise`.
+        rows (list[dict]): From :func:`summarise_runs`.
         metric (str): Name of the metric.
 
     Returns:
@@ -154,31 +37,38 @@ def make_table(rows, metric):
     for heading, _ in columns.values():
         table.add_column(heading, justify='right')
     for row in rows:
-        cells = [show(row[key], form) for key, (_, form) in columns.items()]
+        cells = [
+            format_spread(row[key], form) for key, (_, form) in columns.items()
+        ]
         table.add_row(row['variant'], row['setting'], *cells)
     return table
 
 
-def print_table(table):
-    """Print a table; not at 80 columns where the output goes to a file."""
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+def save_plot(
+    results: Sequence[Result],
+    rows: Sequence[Dict[str, Any]],
+    metric: str,
+    file: Path,
+) -> None:
+    """Plot the metric against the visits, and the share kept per epoch.
 
+    Args:
+        results (list[dict]): Results of the runs.
+        rows (list[dict]): Their summary, from :func:`summarise_runs`.
+        metric (str): Name of the metric.
+        file (Path): The file to write.
+    """
+    from matplotlib.figure import Figure  # takes long to import
 
-def plot(results, rows, metric, file):
-    """Plot the metric against the visits, and the share kept per epoch."""
-    import matplotlib  # not needed where only the schedule is asked for
-
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
-
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2))
+    figure = Figure(figsize=(11, 4.2))
+    left, right = figure.subplots(1, 2)
     for number, row in enumerate(rows):
         name = row['variant']
         runs = [r for r in results if r['settings']['variant'] == name]
         style = dict(color=f'C{number}', label=name)
         style['linestyle'] = '--' if name in CONTROLS else '-'
-        plot_metric(left, row, runs, metric, style)
-        plot_kept(right, runs, style)
+        _plot_metric(left, row, runs, metric, style)
+        _plot_kept(right, runs, style)
     left.set(xlabel='samples visited', ylabel=metric)
     left.legend()
     right.set(xlabel='pass over the data', ylabel='samples kept (%)')
@@ -187,10 +77,15 @@ def plot(results, rows, metric, file):
         axes.grid(alpha=0.3)
     figure.tight_layout()
     figure.savefig(file, dpi=120)
-    plt.close(figure)
 
 
-def plot_metric(axes, row, runs, metric, style):
+def _plot_metric(
+    axes: Any,
+    row: Dict[str, Any],
+    runs: Sequence[Result],
+    metric: str,
+    style: Dict[str, str],
+) -> None:
     """The mean of a variant with its deviation, and each of its seeds."""
     axes.errorbar(
         row['visited']['mean'],
@@ -211,7 +106,9 @@ def plot_metric(axes, row, runs, metric, style):
         )
 
 
-def plot_kept(axes, runs, style):
+def _plot_kept(
+    axes: Any, runs: Sequence[Result], style: Dict[str, str]
+) -> None:
     """Share of the data that each pass visits, as the mean of the seeds."""
     kept = [
         statistics.mean(shares) for shares in zip(*(r['kept'] for r in runs))

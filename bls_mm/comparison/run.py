@@ -1,56 +1,92 @@
-"""Train one run of `tools/compare.py`, in a process of its own.
+"""One run of a comparison, in a process of its own.
 
     python -m bls_mm.comparison.run WORK_DIR/SEED/VARIANT/settings.json
 
-The settings are what `compare.py` wrote; `result.json` appears beside them.
+The settings are those of :meth:`Study.make_settings`; ``result.json`` appears
+beside them.
 """
 
 import json
 import math
+import os
 import sys
-import time
+import threading
 from numbers import Real
 from pathlib import Path
+from typing import Any, Dict
 
-import torch
-from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
+from mmengine.config import Config
 from torch.utils.data import BatchSampler
 
-from bls_mm import BLSHook
-from bls_mm.analysis.true_losses import true_loss_dataset, true_losses
 from bls_mm.config.pruning import has_pruning
+from bls_mm.hooks.bls_hook import BLSHook
 from bls_mm.runner.build import build_runner, make_config
 from bls_mm.runner.loop import is_epoch_based
+from bls_mm.runner.results import RESULT, write_json
 from bls_mm.zoo import load_config
 
+from .clock import TrainClock
+from .process import ATTACHED
 from .schedule import compress_schedule
+from .variants import TRUE
 
-# The score that is no rule, see `TrueScores`.
-TRUE = 'true'
+TRUE_SCORES = 'bls_mm.comparison.true_scores.TrueScores'
 
 
-def main():
-    path = Path(sys.argv[1])
-    settings = json.loads(path.read_text())
-    runner = build_runner(run_config(settings, str(path.parent)))
+def main() -> None:
+    """Make the run that the command line names."""
+    if ATTACHED in sys.argv:
+        _end_with_stdin()
+    make_run(Path(sys.argv[1]))
+
+
+def _end_with_stdin() -> None:
+    """End this process with the one that holds the other end of its stdin.
+
+    However that one ends. A run that goes on alone would write into the
+    folder in which the next process makes it again.
+    """
+
+    def wait() -> None:
+        os.read(0, 1)  # not `sys.stdin`, whose lock data workers would inherit
+        os._exit(1)  # the public ways wait for the main thread
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def make_run(file: Path) -> None:
+    """Train and write the result.
+
+    Args:
+        file (Path): The file of the settings.
+    """
+    settings = json.loads(file.read_text())
+    runner = build_runner(make_run_config(settings, str(file.parent)))
     clock = TrainClock()
     runner.register_hook(clock)
     runner.train()
-    write_json(path.parent / 'result.json', result(settings, runner, clock))
+    write_json(file.parent / RESULT, make_result(settings, runner, clock))
 
 
-def run_config(settings, work_dir):
-    """The config of a run, made as `tools/train.py` makes it."""
+def make_run_config(settings: Dict[str, Any], work_dir: str) -> Config:
+    """Make the config of a run, as ``tools/train.py`` makes it.
+
+    Args:
+        settings (dict): From :meth:`Study.make_settings`.
+        work_dir (str): Where logs and checkpoints go.
+
+    Returns:
+        Config: The config to build a runner from.
+    """
     prune, score = settings['prune'], settings['score']
     if prune is None and has_pruning(load_config(settings['config'])):
-        prune = 'none'  # a config that prunes by itself
+        prune = 'none'  # a config that has a pruner
     cfg = make_config(
         settings['config'],
         work_dir=work_dir,
         prune=prune,
         prune_ratio=settings['prune_ratio'],
-        target_saving=settings.get('target_saving'),
+        target_saving=settings['target_saving'],
         score=None if score == TRUE else score,
         cfg_options={
             **settings['cfg_options'],
@@ -59,23 +95,34 @@ def run_config(settings, work_dir):
     )
     cfg.resume = False
     if score == TRUE:
-        cfg.custom_hooks = [*cfg.custom_hooks, dict(type='TrueScores')]
+        cfg.custom_hooks = [*cfg.custom_hooks, dict(type=TRUE_SCORES)]
     if settings['schedule_share'] is not None:
         cfg = compress_schedule(cfg, settings['schedule_share'])
     return cfg
 
 
-def result(settings, runner, clock):
-    """What a finished run reports.
+def make_result(
+    settings: Dict[str, Any], runner: Any, clock: TrainClock
+) -> Dict[str, Any]:
+    """Report on a finished run.
+
+    Args:
+        settings (dict): From :meth:`Study.make_settings`.
+        runner (Runner): The runner, which has trained.
+        clock (TrainClock): Its hook.
 
     Returns:
-        dict: Numbers, strings, lists and dicts of them.
+        dict: Numbers, strings, lists and dicts of them: ``settings``,
+        ``metrics`` of the last validation, samples ``visited`` and
+        ``visited_unpruned``, the share ``saved``, shares ``kept`` by each
+        pass, ``prune_ratio`` and ``target_saving`` of the pruner,
+        ``train_seconds``, ``cpu_seconds``, ``epochs`` and ``iterations``.
     """
     loop = runner.train_loop
     if settings['prune'] is not None:
-        report = pruned_report(runner)
+        report = _report_pruned(runner)
     else:
-        report = unpruned_report(loop)
+        report = _report_unpruned(loop)
     return dict(
         settings=settings,
         metrics={
@@ -92,7 +139,7 @@ def result(settings, runner, clock):
     )
 
 
-def pruned_report(runner):
+def _report_pruned(runner: Any) -> Dict[str, Any]:
     """What the hook and the sampler of a pruned run report."""
     hook = next(hook for hook in runner.hooks if isinstance(hook, BLSHook))
     history, _ = runner.message_hub.get_scalar('train/bls_kept').data
@@ -106,7 +153,7 @@ def pruned_report(runner):
     )
 
 
-def unpruned_report(loop):
+def _report_unpruned(loop: Any) -> Dict[str, Any]:
     """The same for a run without a hook, in one process."""
     loader = loop.dataloader
     size = len(loader.dataset)
@@ -123,79 +170,6 @@ def unpruned_report(loop):
         prune_ratio=None,
         target_saving=None,
     )
-
-
-@HOOKS.register_module()
-class TrueScores(Hook):
-    """Score samples by their true losses, with the weights of the moment."""
-
-    priority = 'VERY_HIGH'  # before BLSHook selects
-
-    def before_train(self, runner):
-        if not is_epoch_based(runner.train_loop):
-            raise ValueError(f'The score `{TRUE}` needs a loop with epochs.')
-        self._hook = next(h for h in runner.hooks if isinstance(h, BLSHook))
-        self._dataset = true_loss_dataset(runner.cfg)
-
-    def before_train_epoch(self, runner):
-        if runner.epoch:  # the first is not pruned
-            truth = true_losses(runner.model, self._dataset)
-            self._hook.scores.copy_(torch.from_numpy(truth))
-
-
-class TrainClock(Hook):
-    """Measure the time of training without that of validation.
-
-    Attributes:
-        seconds (float): From the start of the first epoch to the end of the
-            last one.
-        cpu_seconds (float): Those that this process computed.
-        metrics (dict): Those of the last validation.
-    """
-
-    priority = 'VERY_HIGH'  # first, so that the work of other hooks counts
-
-    def __init__(self):
-        self.seconds = 0.0
-        self.cpu_seconds = 0.0
-        self.metrics = {}
-        self._since = None
-        self._paused = False
-
-    def before_train_epoch(self, runner):
-        if self._since is None:
-            self._start()
-
-    def before_val(self, runner):
-        self._paused = self._since is not None
-        self._stop()
-
-    def after_val(self, runner):
-        if self._paused:
-            self._start()
-
-    def after_val_epoch(self, runner, metrics=None):
-        self.metrics = metrics or {}
-
-    def after_train(self, runner):
-        self._stop()
-
-    def _start(self):
-        self._since = time.perf_counter(), time.process_time()
-
-    def _stop(self):
-        if self._since is not None:
-            wall, cpu = self._since
-            self.seconds += time.perf_counter() - wall
-            self.cpu_seconds += time.process_time() - cpu
-            self._since = None
-
-
-def write_json(file, content):
-    """Write readable JSON, all of it or nothing."""
-    part = file.with_suffix('.part')
-    part.write_text(json.dumps(content, indent=2) + '\n')
-    part.replace(file)
 
 
 if __name__ == '__main__':

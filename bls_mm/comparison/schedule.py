@@ -1,6 +1,9 @@
 """A whole schedule, compressed to fewer epochs or iterations."""
 
 import copy
+from typing import Any, Dict, Sequence
+
+from mmengine.config import Config
 
 # What a config counts in epochs or iterations.
 SCHEDULE_FIELDS = {
@@ -15,7 +18,7 @@ SCHEDULE_FIELDS = {
 }  # fmt: skip
 
 
-def compress_schedule(cfg, share):
+def compress_schedule(cfg: Config, share: float) -> Config:
     """Shorten a run together with all that happens in its course.
 
     Args:
@@ -32,28 +35,28 @@ def compress_schedule(cfg, share):
     factor = cfg.train_cfg[unit] / length
     for part, fields in SCHEDULE_FIELDS.items():
         if cfg.get(part):
-            cfg[part] = compress_fields(cfg[part], fields, factor)
+            cfg[part] = _compress_fields(cfg[part], fields, factor)
     return cfg
 
 
-def compress_fields(node, fields, factor):
+def _compress_fields(node: Any, fields: Sequence[str], factor: float) -> Any:
     """Scale the fields of these names, however deep they are nested."""
     if isinstance(node, (list, tuple)):
-        return [compress_fields(item, fields, factor) for item in node]
+        return [_compress_fields(item, fields, factor) for item in node]
     if not isinstance(node, dict):
         return node
     scaled = copy.copy(node)
     for key, value in node.items():
         if key in fields:
-            scaled[key] = scale(value, factor)
+            scaled[key] = _scale(value, factor)
         else:
-            scaled[key] = compress_fields(value, fields, factor)
+            scaled[key] = _compress_fields(value, fields, factor)
     if 'end' in fields and node.get('end') is not None:
-        keep_span(scaled, node)
+        _keep_span(scaled, node)
     return scaled
 
 
-def keep_span(scaled, scheduler):
+def _keep_span(scaled: Dict[str, Any], scheduler: Dict[str, Any]) -> None:
     """Repair what rounding did to a scheduler that begins and ends."""
     begin = scaled.get('begin', 0)
     scaled['end'] = max(scaled['end'], begin + 1)
@@ -61,11 +64,11 @@ def keep_span(scaled, scheduler):
         scaled['T_max'] = scaled['end'] - begin  # ends at its minimum
 
 
-def scale(value, factor):
+def _scale(value: Any, factor: float) -> Any:
     """Scale one time or a list of them to whole numbers.
 
     What is not 0 stays at least 1: no period is empty.
     """
     if isinstance(value, (list, tuple)):
-        return [scale(item, factor) for item in value]
+        return [_scale(item, factor) for item in value]
     return value and max(1, round(value * factor))

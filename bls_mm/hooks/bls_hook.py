@@ -18,7 +18,7 @@ from bls_mm.losses.batch_loss import batch_loss
 from bls_mm.passes.planner import Beginning, PassPlanner
 from bls_mm.registry import SCORES, build
 from bls_mm.runner import loop, private
-from bls_mm.runner.loader_watch import LoaderWatch
+from bls_mm.runner.loop_watch import LoopWatch
 from bls_mm.runner.pass_iterator import PassIterator
 from bls_mm.samplers.batch_lookup import BatchLookup, find_sampler
 from bls_mm.samplers.bls_sampler import BLSSampler
@@ -146,16 +146,23 @@ class BLSHook(Hook):
         sampler = find_sampler(loader)
         by_epoch = loop.is_epoch_based(train_loop)
         device = next(runner.model.parameters()).device
-        watch = LoaderWatch(
+        watch = LoopWatch(
             train_loop,
             partial(self._follow_loader, runner),
+            self._abort,
             None if by_epoch else partial(self._make_iterator, runner),
         )
         lookup = BatchLookup(loader, sampler, device)
+        # The loop may have been built while the sampler of a run before, which
+        # has ended in the middle, was in one of its passes.
+        sampler.attach()
+        steps = train_loop.max_iters
+        if by_epoch:
+            steps = train_loop.max_epochs * lookup.tracker.num_batches()
         planner = PassPlanner(
             sampler,
             lookup.tracker.num_batches,
-            train_loop.max_iters,
+            steps,
             lookup.batch_size,
             # mmdet's batch samplers regroup indices and cannot stream them.
             stream=lookup.plain and not by_epoch,
@@ -256,6 +263,12 @@ class BLSHook(Hook):
             'BLS: the checkpoint was saved without BLSHook. All scores start '
             'at 0.'
         )
+
+    def _abort(self) -> None:
+        """Leave everything as it was found: an exception ends the run."""
+        run = self._started
+        run.close()
+        run.planner.sampler.reset()
 
     def after_train(self, runner: Any) -> None:
         """Report the saving; give the sampler and optimizer back."""
@@ -395,7 +408,7 @@ class _Run:
         lookup (BatchLookup): Finds the samples of a batch.
         buffer (ScoreBuffer): Scores them.
         rescaler (LossRescaler): Applies their weight.
-        watch (LoaderWatch): Hears of another DataLoader.
+        watch (LoopWatch): Hears of another DataLoader, and of a failure.
         batch (Batch, optional): The last batch of the pass in hand; None
             before its first.
         next_loader (DataLoader, optional): What the next pass will read.
@@ -406,7 +419,7 @@ class _Run:
     lookup: BatchLookup
     buffer: ScoreBuffer
     rescaler: LossRescaler
-    watch: LoaderWatch
+    watch: LoopWatch
     batch: Optional[Batch] = None
     next_loader: Any = None
 

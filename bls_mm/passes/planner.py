@@ -1,6 +1,5 @@
 """Deciding, pass by pass, which samples a run visits."""
 
-import math
 from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 import torch
@@ -18,7 +17,7 @@ from .budget import (
     iterations_left,
 )
 from .selection import Progress, select_pass
-from .target import largest_target
+from .target import check_target
 
 
 class Beginning(NamedTuple):
@@ -83,7 +82,7 @@ class PassPlanner:
         self.weights: Optional[Tensor] = None
         self.carried_weights = torch.empty(0)
         self.skip_to(0)
-        self._check_target()
+        check_target(sampler.pruner, self.budget, self._samples_per_pass)
 
     def _attach(
         self,
@@ -145,7 +144,16 @@ class PassPlanner:
         number, done = self.current.number, self.current.done
         goes_on = done < self.current.length
         left_over = before.carried if goes_on else before.left_over
-        first_visits = self.unpruned
+        if goes_on:
+            self.visited -= self._samples_in(self.current.length)
+        # From the pass in hand on, if nothing of it has been trained on yet.
+        first = number + (done > 0 or not goes_on)
+        step = (
+            self.current.first_step
+            if first == number
+            else (self.current.last_step)
+        )
+        first_visits = self._visits(step)
         self._attach(sampler, num_batches, batch_size)
         sampler.seed = before.seed
         same_data = size == self._dataset_size
@@ -154,14 +162,17 @@ class PassPlanner:
         else:
             self.weights = None
         if not same_data or batch != batch_size:
-            self._change_length(self.current.last_step, first_visits)
+            self._change_length(first, step, first_visits)
         if goes_on:
             self._begin_pass(number, self.current.first_step)
             self.current.done = min(done, self.current.length)
+            self.visited += self._samples_in(self.current.length)
 
-    def _change_length(self, first_step: int, first_visits: int) -> None:
-        """Give the passes after the current one the length they have now."""
-        passes, number = self.budget.passes, self.current.number + 1
+    def _change_length(
+        self, number: int, first_step: int, first_visits: int
+    ) -> None:
+        """Give the passes from one on the length that they have now."""
+        passes = self.budget.passes
         length = self._pass_length()
         steps = self.budget.steps
         if self._by_epoch:
@@ -353,21 +364,6 @@ class PassPlanner:
             self.visited,
         )
         return select_pass(pruner, scores, self.sampler.seed, number, progress)
-
-    def _check_target(self) -> None:
-        pruner = self.sampler.pruner
-        if pruner is None or pruner.target_saving is None:
-            return
-        largest = largest_target(
-            self.budget, self.delta, self._samples_per_pass
-        )
-        if pruner.target_saving > largest + 1e-9:
-            raise ValueError(
-                '`train_dataloader.sampler.pruner.target_saving` should be at '
-                f'most {math.floor(largest * 1000 + 1e-6) / 1000} in a run of '
-                f'{self.budget.passes} passes with `delta={pruner.delta}`, '
-                f'but got {pruner.target_saving}.'
-            )
 
     def _begin_pass(self, number: int, first_step: int) -> None:
         """Fix the indices and the length of a pass."""

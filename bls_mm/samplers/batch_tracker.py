@@ -9,7 +9,16 @@ training loop, whoever else has read from the DataLoader.
 
 from collections import deque
 from itertools import islice
-from typing import Any, Callable, Deque, Iterator, List, Optional, Sequence
+from typing import (
+    Any,
+    Callable,
+    Deque,
+    Dict,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+)
 
 from torch.utils.data import DataLoader
 
@@ -59,7 +68,7 @@ class BatchTracker:
         self.loader = loader
         self.skip = 0
         self._skips = False
-        self._awaited: Deque[Drawn] = deque(maxlen=_MOST_AWAITED)
+        self._awaited: Dict[int, Drawn] = {}
         self._last: Optional[Drawn] = None
         self._record: Optional[Deque[Drawn]] = None
         self._batch_sampler: Any = loader.batch_sampler
@@ -98,29 +107,23 @@ class BatchTracker:
             RuntimeError: If no batch that could be this one has left the
                 DataLoader.
         """
-        awaited = self._awaited
-        key = id(batch)
         self._skips = False  # whoever reads now reads from the start
-        # The last one with this identity: an earlier one is gone.
-        if awaited and awaited[-1].key == key:
-            self._last = awaited.pop()
-        else:
-            self._last = self._search(key)
-        return self._last
+        key = id(batch)
+        drawn = self._awaited.pop(key, None)
+        if drawn is None:
+            drawn = self._guess(key)
+        self._last = drawn
+        return drawn
 
-    def _search(self, key: int) -> Drawn:
-        for drawn in reversed(self._awaited):
-            if drawn.key == key:
-                self._awaited.remove(drawn)
-                return drawn
+    def _guess(self, key: int) -> Drawn:
         if self._last is not None and self._last.key == key:
             return self._last  # the loop trains on it once more
         # Not what the DataLoader gave: changed on its way, or made elsewhere.
         if self._awaited:
-            reading = self._awaited[-1].reading
-            drawn = next(d for d in self._awaited if d.reading is reading)
-            self._awaited.remove(drawn)
-            return drawn
+            drawn = list(self._awaited.values())
+            reading = drawn[-1].reading
+            first = next(d for d in drawn if d.reading is reading)
+            return self._awaited.pop(first.key)
         raise RuntimeError(
             'BLSHook does not know which samples are in this batch: it did '
             'not come out of `runner.train_loop.dataloader` in this pass. A '
@@ -182,7 +185,11 @@ class BatchTracker:
             if record:
                 drawn = record.popleft()
                 drawn.key = id(batch)
-                self._awaited.append(drawn)
+                # One that had this identity before is gone.
+                self._awaited.pop(drawn.key, None)
+                self._awaited[drawn.key] = drawn
+                if len(self._awaited) > _MOST_AWAITED:
+                    del self._awaited[next(iter(self._awaited))]
             yield batch
 
 

@@ -100,7 +100,6 @@ class BLSSampler(Sampler):
             self.pruner = build(pruner, PRUNERS, Pruner, f'{_ENTRY}.pruner')
         # Set through `attach` and `begin_pass`.
         self.samples: SampleIds = SampleIds(len(dataset))
-        self.carried = self.left_over = torch.empty(0, dtype=torch.int64)
         self._inner: Optional[InnerOrder] = None
         if inner is not None:
             self._inner = InnerOrder(inner, dataset, self.seed)
@@ -109,12 +108,10 @@ class BLSSampler(Sampler):
                 'BLSSampler', (BLSSampler, self._inner.sampler_type), {}
             )
         self.iterations = 0
-        self._attached = False
         self._round: Optional[Tensor] = None
         self._batch_size: Optional[int] = None
         self._indices: Optional[Tensor] = None
-        self.selected = len(dataset)
-        self.total_size = self._padded(self.full_size)
+        self.reset()
 
     def attach(self, batch_size: Optional[int] = None) -> None:
         """Let a hook decide what is visited, pass by pass.
@@ -126,16 +123,23 @@ class BLSSampler(Sampler):
                 the end of a pass, at most a batch per rank, begin the next
                 one. Defaults to None.
         """
+        self.reset()
         self._attached = True
         self._batch_size = batch_size
-        self._round = self._indices = None
-        self.carried = self.left_over = torch.empty(0, dtype=torch.int64)
         if self._inner is not None and self._inner.items is not None:
             self.samples = SampleIds(len(self._inner.items))
         else:
             self.samples = sample_ids(self.dataset)
         if batch_size is not None and self._inner is None:
             self._round = one_round(self.samples)
+        self.total_size = self._padded(self.full_size)
+
+    def reset(self) -> None:
+        """Start afresh, with all of the data and without a hook."""
+        self._attached = False
+        self._round = self._indices = self._batch_size = None
+        self.carried = self.left_over = torch.empty(0, dtype=torch.int64)
+        self.selected = len(self.dataset)
         self.total_size = self._padded(self.full_size)
 
     def detach(self) -> None:

@@ -6,8 +6,10 @@ import os
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from toy import hook_of, make_runner
+from mmengine.runner import FlexibleRunner
+from toy import hook_of, make_config, make_runner
 
+from bls_mm.scores.buffer import ScoreBuffer
 from bls_mm.trusted import trust_mmengine_classes
 
 WRAPPER = dict(type='MMDistributedDataParallel', device_ids=None)
@@ -27,6 +29,36 @@ def work(rank, world_size, folder, changes):
     weights = [p.detach() for p in runner.model.parameters()]
     result = dict(result_of(runner), merges=counts, weights=weights)
     torch.save(result, folder / f'{rank}.pth')
+    leave()
+
+
+def work_sharded(rank, world_size, folder, changes):
+    """One rank of FSDP: train, and store what it saw and saved.
+
+    MMEngine cannot resume its optimizer: it calls torch as torch once was.
+    """
+    backend = changes.pop('backend')
+    join(rank, world_size, folder, backend)
+    # On the CPU torch crashes where it gathers the parameters of all ranks.
+    wrapper, kind = dict(device_id=torch.device('cpu')), 'local'
+    if backend == 'nccl':
+        torch.cuda.set_device(rank)
+        wrapper, kind = dict(), 'full'
+    runner = FlexibleRunner(
+        **make_config(folder / 'work', **changes),
+        launcher='pytorch',
+        strategy=dict(
+            type='FSDPStrategy', state_dict_cfg=kind, model_wrapper=wrapper
+        ),
+        experiment_name='sharded',
+        env_cfg=dict(),
+    )
+    runner.train()
+    path = folder / 'work' / 'iter_7.pth'
+    if path.is_dir():
+        path = path / f'rank{rank}.pth'
+    saved = torch.load(path, map_location='cpu', weights_only=False)['bls']
+    torch.save(dict(result_of(runner), saved=saved), folder / f'{rank}.pth')
     leave()
 
 
@@ -68,14 +100,13 @@ def result_of(runner):
 
 def count_collectives(runner):
     """Note the iteration of each merge of the hook."""
-    hook, merges = hook_of(runner), []
-    merge = hook._merge
+    merges, merge = [], ScoreBuffer.merge
 
-    def noted():
+    def noted(buffer):
         merges.append(runner.iter)
-        merge()
+        merge(buffer)
 
-    hook._merge = noted
+    ScoreBuffer.merge = noted  # this process makes one run
     return merges
 
 

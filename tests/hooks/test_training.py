@@ -180,7 +180,7 @@ class Watch(Hook):
         self.factors, self.weights = [], []
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        planned = hook_of(runner)._planner.weights
+        planned = hook_of(runner).planner.weights
         if planned is None:
             planned = torch.ones(40)
         self.weights.append(float(planned[data_batch['number']].mean()))

@@ -28,8 +28,8 @@ class NotedInfoBatch(InfoBatch):
         super().__init__(**kwargs)
         self.weights = torch.ones(38)
 
-    def select(self, scores, generator):
-        return self.noted(super().select(scores, generator))
+    def select(self, scores, generator, epoch=0, share=None):
+        return self.noted(super().select(scores, generator, epoch, share))
 
     def anneal(self, scores, generator):
         return self.noted(super().anneal(scores, generator))

@@ -9,8 +9,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import TRANSFORMS
 from toy import hook_of, record_scored
 
+from bls_mm.runner.build import build_runner, make_config
 from bls_mm.zoo import load_config
-from tools import train as train_tool
 from tools.dataset_converters import prepare_scenes
 
 pytest.importorskip('mmdet')
@@ -141,8 +141,7 @@ def train(cfg):
     file = Path(cfg.work_dir, 'config.py')
     file.parent.mkdir(parents=True, exist_ok=True)
     cfg.dump(file)
-    args = train_tool.parse_args([str(file), '--prune', 'infobatch'])
-    runner = train_tool.build_runner(train_tool.make_config(args))
+    runner = build_runner(make_config(file, prune='infobatch'))
     visits = Visits()
     runner.register_hook(visits)
     steps = runner.train_loop.max_iters  # of the unpruned run

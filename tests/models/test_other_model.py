@@ -39,7 +39,7 @@ class LossTerms(Recorder):
     """Write down the loss terms instead of what a toy run has."""
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        self.numbers.append(hook_of(runner)._scoring._ids.tolist())
+        self.numbers.append(hook_of(runner)._run.batch.ids.tolist())
 
     def after_train_iter(self, runner, batch_idx, data_batch, outputs):
         terms = ('loss_depth', 'loss_coarse')

@@ -23,8 +23,8 @@ from toy import hook_of
 
 from bls_mm import PRUNERS, BLSSampler
 from bls_mm.config.pruning import has_pruning
+from bls_mm.runner.build import build_runner, make_config
 from bls_mm.zoo import load_config
-from tools import train as train_tool
 from tools.dataset_converters import prepare_scenes
 
 pytest.importorskip('mlxtend')
@@ -259,8 +259,7 @@ class Recorder(Hook):
 
 def small_config(file, work_dir):
     """A config with small images, batches and nothing to download."""
-    args = train_tool.parse_args([str(file), '--work-dir', str(work_dir)])
-    cfg = train_tool.make_config(args)
+    cfg = make_config(file, work_dir=str(work_dir))
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         loader.update(num_workers=0, persistent_workers=False)
     cfg.train_dataloader.batch_size = BATCH
@@ -323,7 +322,7 @@ def test_config_trains(file, data, tmp_path, monkeypatch):
     # Metrics want packages of their own: read what they would be given.
     validation = cfg.val_dataloader
     cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
-    runner = train_tool.build_runner(cfg)
+    runner = build_runner(cfg)
     assert next(iter(runner.build_dataloader(validation)))
     recorder = Recorder()
     runner.register_hook(recorder)

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch.utils.data import BatchSampler
 
-from bls_mm import BLSSampler
+from bls_mm import BLSSampler, RandomPrune
 from bls_mm.passes.planner import PassPlanner
+from bls_mm.samplers.order import make_order
 
 RANDOM = dict(type='RandomPrune', prune_ratio=0.5)
 
@@ -20,8 +21,8 @@ def make_planner(
 
 
 def run_pass(planner, scores):
-    planner.next_pass(scores)
-    planner.current.done = planner.current.length
+    planner.begin(scores)
+    planner.end()
     return list(planner.sampler)
 
 
@@ -29,10 +30,10 @@ def run_pass(planner, scores):
 def test_selection_is_independent_of_the_order(seed):
     planner, _ = make_planner(size=1000, steps=2000)
     planner.sampler.seed = seed
-    planner.next_pass(torch.zeros(1000))
-    planner.next_pass(torch.zeros(1000))
-    order = planner.sampler._order(epoch=1)
-    kept = planner.weights[order] > 0
+    run_pass(planner, torch.zeros(1000))
+    run_pass(planner, torch.zeros(1000))
+    order = make_order(1000, seed + 1)
+    kept = planner.weights[order.long()] > 0
     # Half of the first half and half of the second, within 5 deviations.
     assert abs(int(kept[:500].sum()) - 250) < 60
 
@@ -48,7 +49,9 @@ def test_stream_visits_what_each_pass_selects():
         selected += kept.tolist()
     left = len(selected) - len(visited)
     assert 0 <= left < 8
-    assert sorted(visited) == sorted(remove(selected, planner._left_over))
+    assert sorted(visited) == sorted(
+        remove(selected, planner.sampler.left_over)
+    )
 
 
 def remove(items, others):
@@ -62,11 +65,10 @@ def test_carried_samples_keep_the_weight_they_were_selected_with():
     pruner = dict(type='InfoBatch', prune_ratio=0.5)
     planner, _ = make_planner(size=41, steps=410, stream=True, pruner=pruner)
     scores = torch.arange(41.0)
-    differing = 0
+    differing, weights = 0, None
     for _ in range(30):
-        before = planner.batch_weights
-        run_pass(planner, scores)
-        weights = planner.batch_weights
+        before, weights = weights, planner.begin(scores).weights
+        planner.end()
         if before is None or weights is None:
             continue
         for index in planner.sampler.carried.tolist():
@@ -100,7 +102,8 @@ def test_pass_is_not_pruned_to_nothing():
 def test_skip_to_finds_the_pass(step, number):
     planner, _ = make_planner()
     planner.skip_to(step)
-    current = planner.next_pass(torch.zeros(40))
+    planner.begin(torch.zeros(40))
+    current = planner.current
     assert (current.number, current.first_step) == (number, step)
     assert current.last_step == 10 * (number + 1)
 
@@ -144,16 +147,29 @@ def test_target_saving_is_reached_within_a_point(
     assert saved == pytest.approx(target, abs=0.01)
 
 
+class NotedRandom(RandomPrune):
+    """Note what each pass is asked to drop."""
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.shares = []
+
+    def select_share(self, scores, share, generator, epoch):
+        self.shares.append(share)
+        return super().select_share(scores, share, generator, epoch)
+
+
 def test_target_saving_makes_up_for_what_a_pass_missed():
-    planner, _ = make_planner(
-        size=400, steps=1200, pruner=dict(type='SeTa', target_saving=0.3)
-    )
-    shares = []
-    for _ in range(12):
-        planner.visited += 10 * (len(shares) == 3)  # as if one kept too many
+    pruner = NotedRandom(target_saving=0.3)
+    planner, _ = make_planner(size=400, steps=1200, pruner=pruner)
+    for number in range(12):
+        planner.visited += 10 * (number == 3)  # as if one kept too many
         run_pass(planner, torch.rand(400))
-        shares.append(planner.sampler.pruner.share)
-    assert shares[4] == pytest.approx(shares[2] + 10 / 400 / 6, abs=0.002)
+    # Nine passes from the third on have to make up for it, the others none.
+    before, after = pruner.shares[1:3]
+    assert len(pruner.shares) == 11
+    assert after == pytest.approx(before + 10 / 400 / 9, abs=1e-3)
+    assert pruner.shares[-1] == pytest.approx(after, abs=1e-2)
 
 
 @pytest.mark.parametrize('delta', [1.0, 0.875, 0.5])

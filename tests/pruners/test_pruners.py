@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from bls_mm import InfoBatch, RandomPrune, Selection, SeTa
+from bls_mm import InfoBatch, Pruner, RandomPrune, Selection, SeTa
+from bls_mm.pruners.base import select_all
 from bls_mm.pruners.infobatch import (
     easy_limit,
     select_infobatch,
@@ -16,28 +17,21 @@ from bls_mm.pruners.infobatch import (
 from bls_mm.pruners.kmeans import kmeans_cuts
 from bls_mm.pruners.seta import in_window, window
 
-
-def with_share(cls, share, **settings):
-    """A pruner that has been told by training what to drop."""
-    pruner = cls(target_saving=0.4, **settings)
-    pruner.share = share
-    return pruner
-
-
+# A pruner, and the share that training asks it to drop.
 PRUNERS = {
-    'InfoBatch': InfoBatch,
-    'InfoBatch, share 0.4': lambda: with_share(InfoBatch, 0.4),
-    'InfoBatch, share 0.9': lambda: with_share(InfoBatch, 0.9),
-    'SeTa, share 0.4': lambda: with_share(SeTa, 0.4),
-    'RandomPrune, share 0.4': lambda: with_share(RandomPrune, 0.4),
-    'InfoBatch, ratio 0': lambda: InfoBatch(prune_ratio=0),
-    'InfoBatch, ratio 0.99': lambda: InfoBatch(prune_ratio=0.99),
-    'SeTa': SeTa,
-    'SeTa, one group': lambda: SeTa(num_groups=1, window_scale=0.1),
-    'SeTa, one of 7': lambda: SeTa(0.5, num_groups=7, window_scale=0.1),
-    'SeTa, ratio 0.99': lambda: SeTa(prune_ratio=0.99),
-    'RandomPrune': RandomPrune,
-    'RandomPrune, ratio 0.99': lambda: RandomPrune(prune_ratio=0.99),
+    'InfoBatch': (InfoBatch(), None),
+    'InfoBatch, share 0.4': (InfoBatch(), 0.4),
+    'InfoBatch, share 0.9': (InfoBatch(), 0.9),
+    'SeTa, share 0.4': (SeTa(), 0.4),
+    'RandomPrune, share 0.4': (RandomPrune(), 0.4),
+    'InfoBatch, ratio 0': (InfoBatch(prune_ratio=0), None),
+    'InfoBatch, ratio 0.99': (InfoBatch(prune_ratio=0.99), None),
+    'SeTa': (SeTa(), None),
+    'SeTa, one group': (SeTa(num_groups=1, window_scale=0.1), None),
+    'SeTa, one of 7': (SeTa(0.5, num_groups=7, window_scale=0.1), None),
+    'SeTa, ratio 0.99': (SeTa(prune_ratio=0.99), None),
+    'RandomPrune': (RandomPrune(), None),
+    'RandomPrune, ratio 0.99': (RandomPrune(prune_ratio=0.99), None),
 }
 SCORES = {
     'normal': lambda n: rand(n).erfinv(),
@@ -75,6 +69,15 @@ def as_weights(selection, size):
     return weights
 
 
+def select(name, scores, seed=0, epoch=0):
+    pruner, share = PRUNERS[name]
+    return pruner.select(scores, seeded(seed), epoch, share)
+
+
+def anneal(name, scores):
+    return PRUNERS[name][0].anneal(scores, seeded())
+
+
 def assert_valid(selection, size):
     indices, weights = selection
     assert indices.dtype == torch.int64
@@ -102,24 +105,21 @@ def frequencies(draw, size, trials=1000):
 @pytest.mark.parametrize('scores', SCORES)
 def test_selection_is_ascending_and_never_empty(name, scores):
     for size in (1, 2, 3, 4, 17, 600):
-        pruner, values = PRUNERS[name](), SCORES[scores](size)
-        for seed in range(5):
-            assert_valid(pruner.select(values, seeded(seed)), size)
-        assert_valid(pruner.anneal(values, seeded()), size)
+        values = SCORES[scores](size)
+        for epoch in range(5):
+            assert_valid(select(name, values, epoch, epoch), size)
+        assert_valid(anneal(name, values), size)
 
 
 @every_pruner
 def test_selection_repeats_with_the_seed_and_only_with_it(name):
-    scores = rand(500)
-
-    def select(seed):
-        pruner = PRUNERS[name]()
-        pruner.epoch = 1
-        return as_weights(pruner.select(scores, seeded(seed)), 500)
-
-    assert torch.equal(select(3), select(3))
-    if PRUNERS[name]().prune_ratio > 0:
-        assert not torch.equal(select(3), select(4))
+    first, again, other = (
+        as_weights(select(name, rand(500), seed, epoch=1), 500)
+        for seed in (3, 3, 4)
+    )
+    assert torch.equal(first, again)
+    if PRUNERS[name][0].prune_ratio > 0:
+        assert not torch.equal(first, other)
 
 
 @every_pruner
@@ -127,10 +127,9 @@ def test_selection_leaves_scores_and_global_randomness_alone(name):
     scores = rand(100)
     before = scores.clone()
     states = random_states()
-    pruner = PRUNERS[name]()
-    for _ in range(3):
-        pruner.select(scores, seeded())
-        pruner.anneal(scores, seeded())
+    for epoch in range(3):
+        select(name, scores, epoch=epoch)
+        anneal(name, scores)
     assert torch.equal(scores, before)
     assert random_states() == states
 
@@ -139,9 +138,8 @@ def test_selection_leaves_scores_and_global_randomness_alone(name):
 def test_selection_weights_are_float32_when_the_default_is_not(name):
     torch.set_default_dtype(torch.float64)
     try:
-        pruner = PRUNERS[name]()
-        for select in (pruner.select, pruner.anneal):
-            assert_valid(select(torch.arange(9.0), seeded()), 9)
+        for function in (select, anneal):
+            assert_valid(function(name, torch.arange(9.0)), 9)
     finally:
         torch.set_default_dtype(torch.float32)
 
@@ -155,9 +153,7 @@ def test_selection_on_a_gpu_is_that_on_the_cpu(name):
     torch.use_deterministic_algorithms(True)
     try:
         for device in ('cpu', 'cuda'):
-            pruner = PRUNERS[name]()
-            pruner.epoch = 2
-            selection = pruner.select(scores.to(device), seeded())
+            selection = select(name, scores.to(device), epoch=2)
             assert selection.indices.device.type == device
             selections.append(
                 as_weights(
@@ -170,17 +166,31 @@ def test_selection_on_a_gpu_is_that_on_the_cpu(name):
 
 
 @every_pruner
-def test_select_counts_passes_and_anneal_does_not(name):
-    pruner = PRUNERS[name]()
+def test_pruner_keeps_nothing_from_one_pass_to_the_next(name):
+    pruner, _ = PRUNERS[name]
+    before = dict(vars(pruner))
     for epoch in range(3):
-        assert pruner.epoch == epoch
-        pruner.anneal(torch.arange(4.0), seeded())
-        pruner.select(torch.arange(4.0), seeded())
+        select(name, torch.arange(4.0), epoch=epoch)
+        anneal(name, torch.arange(4.0))
+    assert vars(pruner) == before
+
+
+class RatioOnly(Pruner):
+    """A rule of one's own that cannot drop a given share."""
+
+    def select_ratio(self, scores, generator, epoch):
+        return select_all(scores)
+
+
+def test_rule_that_takes_no_share_says_so():
+    assert len(RatioOnly().select(rand(5), seeded()).indices) == 5
+    with pytest.raises(ValueError, match='RatioOnly takes no `target_saving`'):
+        RatioOnly().select(rand(5), seeded(), share=0.2)
 
 
 @pytest.mark.parametrize('name', ['InfoBatch', 'RandomPrune'])
 def test_anneal_keeps_all_with_weight_1(name):
-    selection = PRUNERS[name]().anneal(rand(50), seeded())
+    selection = anneal(name, rand(50))
     assert torch.equal(selection.indices, torch.arange(50))
     assert (selection.weights == 1).all()
 
@@ -503,9 +513,8 @@ def test_seta_puts_every_sample_in_one_group_from_easy_to_hard(scores, size):
     num_groups = min(5, len(scores.unique()))
     pruner = SeTa(prune_ratio=0, num_groups=5, window_scale=0.01)
     seen, hardest = torch.zeros(size), float('-inf')
-    pruner.epoch = num_groups  # the first pass after one whole cycle
-    for _ in range(num_groups):
-        indices = pruner.select(scores, seeded()).indices
+    for epoch in range(num_groups, 2 * num_groups):  # one whole cycle
+        indices = pruner.select(scores, seeded(), epoch).indices
         seen[indices] += 1
         assert scores[indices].min() > hardest
         hardest = scores[indices].max()
@@ -531,8 +540,7 @@ def test_seta_anneals_on_a_random_share_of_all_groups():
 def test_seta_window_is_cut_from_the_random_share():
     scores = rand(1000)
     pruner = SeTa(prune_ratio=0.5, num_groups=5, window_scale=0.9)
-    pruner.epoch = 2
-    windowed = pruner.select(scores, seeded()).indices
+    windowed = pruner.select(scores, seeded(), epoch=2).indices
     random_share = pruner.anneal(scores, seeded()).indices
     assert torch.isin(windowed, random_share).all()
     # The window of this pass leaves out the hardest of five groups.

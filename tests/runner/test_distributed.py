@@ -2,14 +2,8 @@
 
 import pytest
 import torch
-from mmengine.runner import FlexibleRunner
-from ranks import (
-    join,
-    leave,
-    result_of,
-    train_on,
-)
-from toy import StopAt, hook_of, make_config, make_runner
+from ranks import train_on, work_sharded
+from toy import StopAt, hook_of, make_runner
 from toy import train as train_alone
 
 SAVING = dict(
@@ -192,34 +186,7 @@ def test_two_ranks_refuse_one_in_the_middle_of_a_pass(tmp_path, alone):
         train_on(2, tmp_path / 'run', **settings)
 
 
-# FSDP. MMEngine cannot resume its optimizer: it calls torch as torch once was.
-
-
-def work_sharded(rank, world_size, folder, changes):
-    """One rank of FSDP: train, and store what it saw and saved."""
-    backend = changes.pop('backend')
-    join(rank, world_size, folder, backend)
-    # On the CPU torch crashes where it gathers the parameters of all ranks.
-    wrapper, kind = dict(device_id=torch.device('cpu')), 'local'
-    if backend == 'nccl':
-        torch.cuda.set_device(rank)
-        wrapper, kind = dict(), 'full'
-    runner = FlexibleRunner(
-        **make_config(folder / 'work', **changes),
-        launcher='pytorch',
-        strategy=dict(
-            type='FSDPStrategy', state_dict_cfg=kind, model_wrapper=wrapper
-        ),
-        experiment_name='sharded',
-        env_cfg=dict(),
-    )
-    runner.train()
-    path = folder / 'work' / 'iter_7.pth'
-    if path.is_dir():
-        path = path / f'rank{rank}.pth'
-    saved = torch.load(path, map_location='cpu', weights_only=False)['bls']
-    torch.save(dict(result_of(runner), saved=saved), folder / f'{rank}.pth')
-    leave()
+# FSDP
 
 
 def assert_alike(results, reference):

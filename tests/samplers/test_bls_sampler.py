@@ -139,7 +139,8 @@ def test_ranks_visit_exactly_what_is_kept_padding_apart(
         kept = random_mask(size, share, epoch)
         number = int(kept.sum())
         for sampler in samplers:
-            assert len(sampler.begin_pass(epoch, kept)) == 0
+            sampler.begin_pass(epoch, kept)
+            assert len(sampler.left_over) == 0
         visited = dealt(samplers)
         assert len({len(sampler) for sampler in samplers}) == 1
         assert set(visited) == set(kept.nonzero().flatten().tolist())
@@ -150,7 +151,7 @@ def test_ranks_visit_exactly_what_is_kept_padding_apart(
         assert padding == (visited[:number] * world_size)[: len(padding)]
         for sampler in samplers:
             assert sampler.selected == number
-            assert sampler.pass_size == len(visited)
+            assert sampler.total_size == len(visited)
 
 
 @pytest.mark.parametrize('world_size', WORLD_SIZES)
@@ -166,7 +167,7 @@ def test_ranks_visit_each_kept_once_without_round_up(
     assert sorted(visited) == kept.nonzero().flatten().tolist()
     lengths = [len(sampler) for sampler in samplers]
     assert max(lengths) - min(lengths) <= 1
-    assert samplers[0].pass_size == len(visited)
+    assert samplers[0].total_size == len(visited)
 
 
 def test_kept_come_in_the_order_of_the_unpruned_pass():
@@ -229,18 +230,16 @@ def test_stream_visits_every_kept_index_once_in_whole_batches(
         world_size, lambda: attached(size, batch_size, shuffle=shuffle)
     )
     full = batch_size * world_size
-    expected, visited, left = Counter(), Counter(), None
+    expected, visited = Counter(), Counter()
     for epoch in range(12):
         kept = random_mask(size, epoch % 3 / 2, epoch)
         expected.update(kept.nonzero().flatten().tolist())
         for sampler in samplers:
-            if left is not None:
-                sampler.carried = left
-            rest = sampler.begin_pass(epoch, kept)
-        left = rest
+            sampler.begin_pass(epoch, kept)
+        left = sampler.left_over
         assert len(left) < full
         dealt_out = dealt(samplers)
-        assert samplers[0].pass_size == len(dealt_out)
+        assert samplers[0].total_size == len(dealt_out)
         assert samplers[0].selected == int(kept.sum())
         assert {len(s) % batch_size for s in samplers} == {0}
         assert len({len(s) for s in samplers}) == 1
@@ -251,23 +250,24 @@ def test_stream_visits_every_kept_index_once_in_whole_batches(
 
 def test_stream_begins_a_pass_with_what_the_last_one_left():
     sampler = attached(10, 4)
-    sampler.carried = sampler.begin_pass(0)
-    left = sampler.carried.tolist()
+    sampler.begin_pass(0)
+    left = sampler.left_over.tolist()
     assert len(left) == 2
     sampler.begin_pass(1, torch.zeros(10, dtype=torch.bool))
     assert list(sampler) == []
-    assert sampler.begin_pass(1).tolist() == []
-    assert list(sampler)[:2] == left
+    sampler.begin_pass(2)
+    assert sampler.carried.tolist() == list(sampler)[:2] == left
+    assert sampler.left_over.tolist() == []
 
 
 @pytest.mark.parametrize('world_size', [1, 2])
 def test_stream_makes_at_most_the_batches_asked_for(on_ranks, world_size):
     samplers = on_ranks(world_size, lambda: attached(100, 5))
     for sampler in samplers:
-        left = sampler.begin_pass(0, max_batches=100 // (5 * world_size) - 1)
+        sampler.begin_pass(0, max_batches=100 // (5 * world_size) - 1)
     visited = dealt(samplers)
     assert len(visited) == 100 - 5 * world_size
-    assert sorted(visited + left.tolist()) == list(range(100))
+    assert sorted(visited + samplers[0].left_over.tolist()) == list(range(100))
 
 
 def test_stream_of_a_repeated_dataset_goes_by_rounds():

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from memory import memory_of_a_block
 
 from bls_mm import EMAScore, InfoBatch, RandomPrune, SeTa
 from tools.dev.benchmarks import __main__ as benchmark
@@ -87,8 +88,7 @@ def test_reference_seta_agrees(epoch):
     scores = three_heaps(900)
     # round(0.9 * 3) groups would be all three, so one pass looks at two.
     ours = SeTa(0.0, num_groups=3, window_scale=0.6)
-    ours.epoch = epoch
-    expected = ours.select(scores, seeded()).indices
+    expected = ours.select(scores, seeded(), epoch).indices
     groups = reference.lloyd(scores.numpy(), 3)
     first = epoch % 2
     inside = (groups >= first) & (groups < first + 2)
@@ -265,18 +265,6 @@ def test_references_that_would_take_minutes_are_skipped(monkeypatch):
     assert row['reference_s'] is None and row['start_ratio'] is None
     assert row['select_s']['median'] > 0
     assert tables.show(None, '{}') == 'skipped'
-
-
-def memory_of_a_block():
-    memory = tools.Memory('cpu')
-    memory.forget_peak()
-    block = torch.ones(10_000_000)  # 40 MB
-    held = memory.steady()
-    block = block.double()
-    peak = memory.peak()
-    del block
-    memory.forget_peak()
-    return held, peak, memory.peak()
 
 
 def test_memory_counts_the_peak_and_forgets_it():

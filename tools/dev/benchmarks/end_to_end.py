@@ -23,7 +23,7 @@ def measure_end_to_end(config, seeds, env):
     script = Path(__file__).parents[2] / 'compare.py'
     command = [sys.executable, str(script), config]
     command += ['--prune', 'infobatch', 'seta', '--work-dir', str(folder)]
-    command += ['--seeds', *map(str, seeds)]
+    command += ['--seeds', *map(str, seeds), '--no-resume']
     subprocess.run(command, check=True, env=env)
     runs = json.loads((folder / 'compare.json').read_text())['runs']
     return efficiencies(config, runs)

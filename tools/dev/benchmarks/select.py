@@ -87,10 +87,10 @@ def make_pruner(name, device):
     """A function that selects from scores for a pass that is pruned."""
     settings = dict(PRUNERS[name])
     pruner = settings.pop('type')(**settings)
-    pruner.epoch = 1
-    pruner.share = pruner.target_saving
     generator = torch.Generator(device).manual_seed(0)
-    return lambda scores: pruner.select(scores, generator)
+    return lambda scores: pruner.select(
+        scores, generator, epoch=1, share=pruner.target_saving
+    )
 
 
 def measure_select_time(task):

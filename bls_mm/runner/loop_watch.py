@@ -1,7 +1,8 @@
-"""Hearing of a DataLoader that takes the place of a training loop's own.
+"""Hearing of what happens to a training loop.
 
-Hooks rebuild it in mid-run: for other augmentations in the last epochs, as
-those of mmyolo and mmpose do, or for other data.
+Hooks rebuild its DataLoader in mid-run: for other augmentations in the last
+epochs, as those of mmyolo and mmpose do, or for other data. And a run may end
+with an exception, after which no hook is called.
 """
 
 from typing import Any, Callable
@@ -10,12 +11,13 @@ from .class_swap import release, watch
 from .pass_iterator import PassIterator
 
 
-class LoaderWatch:
-    """Watch the DataLoader of a training loop.
+class LoopWatch:
+    """Watch a training loop.
 
     Args:
         loop (EpochBasedTrainLoop or IterBasedTrainLoop): The loop.
-        on_replaced (callable): Called with the new DataLoader.
+        on_replaced (callable): Called with a new DataLoader.
+        on_failed (callable): Called when an exception ends the run.
         make_iterator (callable, optional): Makes the iterator of an
             iteration-based loop from its DataLoader. Defaults to None, the
             loop has epochs.
@@ -25,10 +27,12 @@ class LoaderWatch:
         self,
         loop: Any,
         on_replaced: Callable[[Any], None],
+        on_failed: Callable[[], None],
         make_iterator: Any = None,
     ) -> None:
         self._loop = loop
         self._on_replaced = on_replaced
+        self.on_failed = on_failed
         self._make_iterator = make_iterator
         watch(loop, self, _watching)
         if make_iterator is not None:
@@ -77,6 +81,20 @@ def _watching(cls: Any) -> type:
     """A subclass of a training loop class that reports to its watcher."""
 
     class Watching(cls):
+        def run_epoch(self, *args: Any, **kwargs: Any) -> Any:
+            return self._bls_call(super().run_epoch, *args, **kwargs)
+
+        def run_iter(self, *args: Any, **kwargs: Any) -> Any:
+            return self._bls_call(super().run_iter, *args, **kwargs)
+
+        def _bls_call(self, method: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return method(*args, **kwargs)
+            except BaseException:
+                if hasattr(self, 'bls_watcher'):  # not twice
+                    self.bls_watcher.on_failed()
+                raise
+
         @property
         def dataloader(self) -> Any:
             return vars(self)['dataloader']

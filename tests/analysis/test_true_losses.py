@@ -1,57 +1,31 @@
-"""`score_fidelity.py` and the score `true` of `tools/compare.py`."""
+"""True losses, and the score of `compare` that is made of them."""
 
-from pathlib import Path
+import sys
 
 import numpy as np
 import pytest
 import torch
+from blobs import CONFIG, SIZE
 from mmengine.hooks import Hook
 from torch.nn.functional import cross_entropy
 from toy import hook_of
 
 from bls_mm.analysis.true_losses import (
-    fidelity,
-    solve,
-    true_loss_dataset,
-    true_losses,
+    build_true_loss_dataset,
+    check_scipy,
+    measure_true_losses,
+    rate_scores,
+    solve_losses,
 )
-from bls_mm.comparison import run as compare_run
-from tools import train
-from tools.analysis_tools import score_fidelity
-from tools.dataset_converters import prepare_mnist
-
-ROOT = Path(__file__).parents[2]
-
-CONFIG = str(ROOT / 'configs/demo/resnet_mnist.py')
-SIZE = 96
-
-
-@pytest.fixture(scope='module')
-def options(tmp_path_factory):
-    """Settings of a run of 96 digits, three epochs of three batches."""
-    folder = tmp_path_factory.mktemp('digits') / 'mnist5k'
-    prepare_mnist.ensure(folder)
-    settings = {
-        'train_cfg.max_epochs': 3,
-        'train_cfg.val_interval': 3,
-        'param_scheduler.total_steps': 3,
-        'train_dataloader.dataset.indices': list(range(0, 40 * SIZE, 40)),
-        'val_dataloader.dataset.indices': 20,
-    }
-    for split in ('train', 'val', 'test'):
-        loader = f'{split}_dataloader'
-        settings[f'{loader}.dataset.data_root'] = str(folder)
-        settings[f'{loader}.num_workers'] = 0
-        settings[f'{loader}.persistent_workers'] = False
-    return settings
-
+from bls_mm.comparison.run import make_run_config
+from bls_mm.runner.build import build_runner
 
 # Measures
 
 
-def test_fidelity_of_the_truth_and_of_its_opposite():
+def test_rating_of_the_truth_and_of_its_opposite():
     truth = np.arange(100.0)
-    best, worst = fidelity(truth, truth), fidelity(-truth, truth)
+    best, worst = rate_scores(truth, truth), rate_scores(-truth, truth)
     assert best['spearman'] == pytest.approx(1)
     assert worst['spearman'] == pytest.approx(-1)
     assert (best['recall10'], worst['recall10']) == (1, 0)
@@ -66,8 +40,15 @@ def test_solve_finds_losses_that_do_not_change():
     for _ in range(40):
         order = generator.permutation(60).reshape(-1, 2)
         batches += [(ids.tolist(), losses[ids].mean()) for ids in order]
-    found = solve(batches, 60)
+    found = solve_losses(batches, 60)
     assert np.corrcoef(found, losses)[0, 1] > 0.95
+
+
+def test_missing_scipy_is_named_with_what_installs_it(monkeypatch):
+    check_scipy()
+    monkeypatch.setitem(sys.modules, 'scipy.stats', None)
+    with pytest.raises(ImportError, match=r'`scipy`.*"bls_mm\[demo\]"'):
+        check_scipy()
 
 
 # Runs
@@ -84,9 +65,9 @@ def build(options, folder, score):
         score=score,
         schedule_share=None,
     )
-    cfg = compare_run.run_config(settings, str(folder))
+    cfg = make_run_config(settings, str(folder))
     cfg.experiment_name = folder.name  # MMEngine's hubs are global
-    return train.build_runner(cfg)
+    return build_runner(cfg)
 
 
 @pytest.mark.slow
@@ -97,8 +78,8 @@ def test_true_losses_are_those_of_each_sample_alone(options, tmp_path):
     assert (type(rule).__name__, rule.alpha) == ('EMAScore', 0.5)
     model = runner.model
     model.train()
-    dataset = true_loss_dataset(runner.cfg)
-    found = true_losses(model, dataset)
+    dataset = build_true_loss_dataset(runner.cfg)
+    found = measure_true_losses(model, dataset)
     assert model.training and model.backbone.training
     assert len(found) == SIZE
     model.eval()
@@ -121,7 +102,9 @@ class Compare(Hook):
         self.pairs = []
 
     def before_train_epoch(self, runner):
-        truth = true_losses(runner.model, true_loss_dataset(runner.cfg))
+        truth = measure_true_losses(
+            runner.model, build_true_loss_dataset(runner.cfg)
+        )
         self.pairs.append((hook_of(runner).scores.clone(), truth))
 
 
@@ -145,26 +128,3 @@ def test_score_true_needs_epochs(options, tmp_path):
     runner = build({**options, **loop}, tmp_path, 'true')
     with pytest.raises(ValueError, match='`true` needs a loop with epochs'):
         runner.train()
-
-
-@pytest.mark.slow
-def test_run_reports_every_score_every_few_passes(options, tmp_path):
-    specs = ['mart', 'ema', 'ema:batch:init=first', 'offline']
-    args = score_fidelity.parse_args(
-        [CONFIG, '--every', '2', '--work-dir', str(tmp_path), '--scores']
-        + specs
-    )
-    args.cfg_options = options
-    rows = score_fidelity.run(args, batch_size=16, seed=1)
-    assert [(row['score'], row['passes']) for row in rows] == [
-        (spec, 2) for spec in [*specs, 'true']
-    ]
-    found = {row['score']: row['spearman'] for row in rows}
-    assert found['true'] == pytest.approx(1)
-    assert rows[-1]['mass30'] == max(row['mass30'] for row in rows)
-    assert found['mart'] > found['offline']
-    assert found['ema'] > found['ema:batch:init=first']
-    table = score_fidelity.make_table(rows)
-    assert table.row_count == len(rows)
-    score_fidelity.plot(rows, tmp_path / 'fidelity.png')
-    assert (tmp_path / 'fidelity.png').stat().st_size > 10_000

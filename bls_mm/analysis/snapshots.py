@@ -1,0 +1,136 @@
+"""The state of a run in each of its checkpoints."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple
+
+import numpy as np
+
+from bls_mm.checkpoint.files import is_complete
+from bls_mm.checkpoint.trusted import load_checkpoint
+from bls_mm.checkpoint.validation import KEY, VERSION
+
+
+class WorkDirError(ValueError):
+    """A work dir that nothing can be reported of; says what to change."""
+
+
+@dataclass
+class Snapshot:
+    """The state of a run in one checkpoint.
+
+    Attributes:
+        path (Path): The file.
+        iteration (int): Iterations that had been made.
+        numbers (dict): The numbers of the state, see
+            :func:`bls_mm.checkpoint.state.pack`.
+        scores (ndarray): Float32, shape (N,), read from the file when used.
+        weights (ndarray, optional): Weights of the samples in the pass of
+            the checkpoint, float32, shape (N,), 0 for pruned ones; None if
+            nothing was pruned.
+    """
+
+    path: Path
+    iteration: int
+    numbers: Dict[str, int]
+    scores: np.ndarray
+    weights: Optional[np.ndarray]
+
+    @property
+    def kept(self) -> float:
+        """Share of the samples that the pass of the checkpoint visits."""
+        if self.weights is None:
+            return 1.0
+        return float((self.weights > 0).mean())
+
+    @property
+    def per_pass(self) -> float:
+        """Iterations of an unpruned pass, a fraction in a stream."""
+        return self.numbers['numerator'] / self.numbers['denominator']
+
+    @property
+    def passes(self) -> float:
+        """Passes over the data that had been made, the last in part."""
+        part = self.numbers['done'] / max(1, self.per_pass * self.kept)
+        if self.numbers['finished']:
+            part = 1
+        return self.numbers['number'] + min(part, 1)
+
+
+def read_snapshots(work_dir: Path) -> Tuple[List[Snapshot], List[str]]:
+    """Read the scores in all checkpoints of a work dir.
+
+    Args:
+        work_dir (Path): The work dir.
+
+    Returns:
+        tuple[list[Snapshot], list[str]]: The snapshots in the order of
+        training, of one number of samples, at most one of a moment; and what
+        was left out, and why.
+
+    Raises:
+        WorkDirError: If there is none.
+    """
+    files = sorted(work_dir.glob('*.pth'), key=lambda p: p.stat().st_mtime)
+    if not files:
+        raise WorkDirError(
+            f'There is no checkpoint (*.pth) in `{work_dir}`. Give the work '
+            'dir of a training, and let it save checkpoints by '
+            "`default_hooks = dict(checkpoint=dict(type='CheckpointHook', "
+            'interval=1, max_keep_ckpts=-1))`.'
+        )
+    found: Dict[Tuple[int, int], Snapshot] = {}
+    left_out = []
+    for file in files:
+        try:
+            snapshot = read_snapshot(file)
+        except ValueError as error:
+            left_out.append(f'{file.name}: {error}')
+        else:
+            numbers = snapshot.numbers
+            found[numbers['number'], numbers['done']] = snapshot
+    if not found:
+        more = f' (as {len(files) - 1} others)' if len(files) > 1 else ''
+        raise WorkDirError(
+            f'No checkpoint in `{work_dir}` can be used: {left_out[-1]}{more}.'
+            ' Scores are saved by a run with BLSHook: add '
+            "custom_hooks=[dict(type='BLSHook')], or start it with "
+            '`tools/train.py CONFIG --prune ...`.'
+        )
+    snapshots = [found[key] for key in sorted(found)]
+    size = len(snapshots[-1].scores)
+    for snapshot in snapshots:
+        if len(snapshot.scores) != size:
+            left_out.append(f'{snapshot.path.name}: of another dataset size')
+    return [s for s in snapshots if len(s.scores) == size], left_out
+
+
+def read_snapshot(file: Path) -> Snapshot:
+    """Read one checkpoint.
+
+    Args:
+        file (Path): The checkpoint.
+
+    Raises:
+        ValueError: If it is damaged or holds no state of this format.
+    """
+    if not is_complete(file):
+        raise ValueError('is damaged')
+    checkpoint = load_checkpoint(file)
+    state = checkpoint.get(KEY) if isinstance(checkpoint, dict) else None
+    if not isinstance(state, dict):
+        raise ValueError(f'has no key `{KEY}`')
+    if state.get('version') != VERSION:
+        raise ValueError(
+            f'holds state of version {state.get("version")}, not {VERSION}'
+        )
+    scores, weights = state['scores'].numpy(), state['weights'].numpy()
+    if not len(scores) or len(weights) not in (0, len(scores)):
+        raise ValueError('holds scores and weights of different samples')
+    return Snapshot(
+        file,
+        int(checkpoint.get('meta', {}).get('iter', 0)),
+        {key: value for key, value in state.items() if isinstance(value, int)},
+        scores,
+        weights if len(weights) else None,
+    )

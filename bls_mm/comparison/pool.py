@@ -1,0 +1,176 @@
+"""Several comparisons as one, against any of their variants."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Union
+
+from rich import box
+from rich.table import Table
+
+from .summary import (
+    Spread,
+    compute_gain,
+    compute_saving,
+    find_metric,
+    format_spread,
+    pair_runs,
+    spread,
+)
+from .variants import FULL
+
+# For each variant its runs, each with numbers in per cent.
+Group = Dict[str, List[Dict[str, float]]]
+
+
+@dataclass(frozen=True)
+class PooledRow:
+    """A variant in all work dirs.
+
+    Attributes:
+        variant (str): Name of the variant.
+        groups (list[dict or None]): For each work dir the spread of the
+            gains, for the variant that is compared to of the metric itself;
+            None where the variant was not run.
+        all (dict or None): Spread of the gains in all work dirs together;
+            None for the variant that is compared to.
+        error (float or None): Standard error of that mean; None for one run.
+        runs (int): Number of runs.
+        visits_saved (dict): Spread of the visits saved of the full run.
+        cpu_saved (dict): The same of the processor time of training.
+    """
+
+    variant: str
+    groups: List[Optional[Spread]]
+    all: Optional[Spread]
+    error: Optional[float]
+    runs: int
+    visits_saved: Spread
+    cpu_saved: Spread
+
+
+def pool(
+    work_dirs: Sequence[Union[str, Path]],
+    *,
+    to: str = FULL,
+    seeds: Optional[Sequence[int]] = None,
+) -> List[PooledRow]:
+    """Pool comparisons: by how much each variant is better than one of them.
+
+    Runs are paired by work dir and seed. Numbers are in per cent: metrics up
+    to 1, such as an mAP, are multiplied by 100.
+
+    Args:
+        work_dirs (list[str or Path]): Those of :func:`compare`.
+        to (str): Variant to compare to. Defaults to 'full'.
+        seeds (list[int], optional): Those to read. Defaults to None, all.
+
+    Returns:
+        list[PooledRow]: One for each variant.
+
+    Raises:
+        FileNotFoundError: If no comparison ended in one of the folders.
+        ValueError: If one did not run ``to``, or none of the seeds.
+    """
+    groups = [_read_group(Path(folder), to, seeds) for folder in work_dirs]
+    names = dict.fromkeys(name for group in groups for name in group)
+    return [
+        _pool_row(name, [group.get(name, []) for group in groups], name == to)
+        for name in names
+    ]
+
+
+def _read_group(
+    folder: Path, to: str, seeds: Optional[Sequence[int]]
+) -> Group:
+    file = folder / 'compare.json'
+    content = json.loads(file.read_text())
+    runs = [
+        run
+        for run in content['runs']
+        if seeds is None or run['settings']['seed'] in seeds
+    ]
+    to_full = pair_runs(runs)
+    if to not in to_full:
+        raise ValueError(
+            f'{file} has no run of `{to}` with these seeds. '
+            f'It has {", ".join(to_full) or "none"}.'
+        )
+    metric = content['metric']
+    unit = 100 if find_metric(to_full[to][0][0], metric)[1] <= 1 else 1
+    return {
+        name: [
+            dict(
+                metric=unit * find_metric(pair[0], metric)[1],
+                gain=unit * compute_gain(pair, metric),
+                visits=compute_saving(with_full, 'visited'),
+                cpu=compute_saving(with_full, 'cpu_seconds'),
+            )
+            for pair, with_full in zip(pairs, to_full[name])
+        ]
+        for name, pairs in pair_runs(runs, to).items()
+    }
+
+
+def _pool_row(
+    name: str, groups: List[List[Dict[str, float]]], is_compared_to: bool
+) -> PooledRow:
+    runs = [run for group in groups for run in group]
+    key = 'metric' if is_compared_to else 'gain'
+    spreads = [
+        spread([run[key] for run in group]) if group else None
+        for group in groups
+    ]
+    together, error = None, None
+    if not is_compared_to:
+        together = spread([run['gain'] for run in runs])
+        if together['std'] is not None:
+            error = together['std'] / math.sqrt(len(runs))
+    return PooledRow(
+        variant=name,
+        groups=spreads,
+        all=together,
+        error=error,
+        runs=len(runs),
+        visits_saved=spread([run['visits'] for run in runs]),
+        cpu_saved=spread([run['cpu'] for run in runs]),
+    )
+
+
+def make_pool_table(
+    rows: Sequence[PooledRow],
+    headings: Sequence[str],
+    to: str = FULL,
+) -> Table:
+    """Make a Markdown table, with a column for each work dir.
+
+    Args:
+        rows (list[PooledRow]): From :func:`pool`.
+        headings (list[str]): Names of the work dirs.
+        to (str): The variant that was compared to. Defaults to 'full'.
+
+    Returns:
+        Table: A table of rich.
+    """
+    table = Table(box=box.MARKDOWN)
+    for heading in (f'to {to}', *headings, 'all'):
+        table.add_column(heading)
+    for heading in ('error', 'runs', 'visits saved %', 'CPU saved %'):
+        table.add_column(heading, justify='right')
+    for row in rows:
+        form = '{:.2f}' if row.variant == to else '{:+.2f}'
+        table.add_row(
+            row.variant,
+            *(_format(value, form) for value in row.groups),
+            _format(row.all, form),
+            '' if row.error is None else f'{row.error:.2f}',
+            str(row.runs),
+            _format(row.visits_saved, '{:.1f}'),
+            _format(row.cpu_saved, '{:.1f}'),
+        )
+    return table
+
+
+def _format(value: Optional[Dict[str, Any]], form: str) -> str:
+    return '' if value is None else format_spread(value, form)

@@ -1,0 +1,65 @@
+"""Several comparisons as one."""
+
+import math
+
+import pytest
+from studies import write_comparison
+
+from bls_mm.comparison import pool
+
+
+@pytest.fixture
+def work_dirs(tmp_path):
+    """Accuracies in per cent, and a metric up to 1."""
+    folders = [tmp_path / 'a', tmp_path / 'b']
+    write_comparison(folders[0], (98.0, 97.0, 96.5), (98.0, 98.0, 96.5))
+    write_comparison(folders[1], (0.5, 0.49, 0.48), (0.6, 0.57, 0.61))
+    return folders
+
+
+def find_row(rows, variant):
+    return next(row for row in rows if row.variant == variant)
+
+
+def means(row):
+    return [value['mean'] for value in (*row.groups, row.all)]
+
+
+def test_pool_takes_the_differences_of_all_work_dirs(work_dirs):
+    rows = pool(work_dirs)
+    full, pruned = find_row(rows, 'full'), find_row(rows, 'infobatch')
+    assert [v['mean'] for v in full.groups] == pytest.approx([98, 55])
+    assert full.all is None and full.error is None
+    # -1 and 0; -1 and -3; all four
+    assert means(pruned) == pytest.approx([-0.5, -2, -1.25])
+    assert pruned.all['std'] == pytest.approx(math.sqrt(4.75 / 3))
+    assert pruned.error == pytest.approx(pruned.all['std'] / 2)
+    assert pruned.runs == 4
+    assert pruned.visits_saved['mean'] == pytest.approx(40)
+    assert pruned.cpu_saved['mean'] == pytest.approx(40)
+
+
+def test_pool_pairs_any_two_variants_by_seed(work_dirs):
+    row = find_row(pool(work_dirs, to='random'), 'infobatch')
+    assert means(row) == pytest.approx([1, -1.5, -0.25])  # 0.5, 1.5; 1, -4
+    row = find_row(pool(work_dirs, to='random', seeds=[1]), 'infobatch')
+    assert means(row) == pytest.approx([1.5, -4, -1.25])
+    assert row.groups[0]['std'] is None
+    assert row.error == pytest.approx(2.75)
+
+
+def test_pool_leaves_a_gap_where_a_variant_was_not_run(work_dirs, tmp_path):
+    write_comparison(tmp_path / 'c', (98.0,))
+    row = find_row(pool([*work_dirs, tmp_path / 'c']), 'random')
+    assert row.groups[2] is None
+    assert row.runs == 4
+
+
+def test_pool_names_what_is_not_there(work_dirs):
+    with pytest.raises(ValueError, match=r'no run of `seta`.*full, infobat'):
+        pool(work_dirs, to='seta')
+    with pytest.raises(ValueError, match='It has none'):
+        pool(work_dirs, seeds=[7])
+    (work_dirs[1] / 'compare.json').unlink()
+    with pytest.raises(FileNotFoundError, match='b/compare.json'):
+        pool(work_dirs)

@@ -1,0 +1,145 @@
+"""Whole comparisons: which runs are made, kept and refused."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+from studies import PASSES, SAMPLES, FakeRuns, RunsHere, write_config
+
+from bls_mm.comparison import compare
+
+
+@pytest.fixture
+def runs(request, monkeypatch):
+    """Made up, unless a test asks for real ones."""
+    return getattr(request, 'param', FakeRuns)(monkeypatch)
+
+
+@pytest.fixture
+def study(tmp_path, runs):
+    """Compare, with these settings unless others are given."""
+    config = write_config(tmp_path)
+
+    def study(**changes):
+        settings = dict(
+            prune=['infobatch', 'random'],
+            fewer_epochs=True,
+            work_dir=tmp_path / 'out',
+        )
+        runs.made.clear()
+        return compare(config, **{**settings, **changes})
+
+    return study
+
+
+ALL = ['full', 'infobatch', 'random', 'fewer_epochs']
+
+
+@pytest.mark.parametrize('runs', [RunsHere], indirect=True)
+def test_controls_are_matched_to_the_first_pruned_run(study, runs):
+    found = study()
+    assert runs.made == ALL
+    full, pruned, random, fewer = found.runs
+    visits = PASSES * SAMPLES
+    assert full['visited'] == full['visited_unpruned'] == visits
+    assert pruned['visited_unpruned'] == visits
+    assert pruned['visited'] < visits
+    assert len(pruned['kept']) == PASSES
+    assert abs(random['visited'] - pruned['visited']) <= 8  # rounding
+    assert fewer['epochs'] == round(PASSES * (1 - pruned['saved']))
+    assert fewer['visited'] == fewer['epochs'] * SAMPLES
+    assert 0 < pruned['train_seconds'] < 60
+    assert [row['variant'] for row in found.rows] == [
+        'full', 'infobatch', 'random', 'fewer epochs',
+    ]  # fmt: skip
+    assert found.metric == 'acc'
+    content = json.loads(found.file.read_text())
+    assert content['runs'] == found.runs
+    assert content['table'] == found.rows
+    assert found.plot.stat().st_size > 10_000
+    assert found.make_table().row_count == 4
+
+
+def test_interrupted_study_goes_on_with_the_run_that_was_not_finished(
+    study, runs
+):
+    runs.stop_at = 'random'
+    with pytest.raises(KeyboardInterrupt):
+        study()
+    assert runs.made == ALL[:3]
+    shown = io.StringIO()
+    found = study(console=Console(file=shown, width=140))
+    assert runs.made == ALL[2:]
+    text = shown.getvalue()
+    assert '==> Run 2 of 4: infobatch, seed 0, kept' in text
+    assert '==> Run 3 of 4: random, seed 0\n' in text
+    assert 'acc 1, 1,000 samples visited, 2 s' in text
+    assert study().runs == found.runs
+    assert runs.made == []
+
+
+def test_more_seeds_and_variants_keep_what_is_there(study, runs):
+    study(prune='infobatch', fewer_epochs=False)
+    study(prune=['infobatch', 'seta'], fewer_epochs=False, seeds=[0, 1, 1])
+    assert runs.made == ['seta', 'full', 'infobatch', 'seta']
+
+
+@pytest.mark.parametrize(
+    'changes, told',
+    [
+        (dict(prune_ratio=0.3), '/infobatch .*`prune_ratio` was None'),
+        (dict(cfg_options={'a': 1}), '/full .*`cfg_options` was {}'),
+        # Only the run that random pruning is matched to is another one.
+        (dict(prune=['seta', 'random']), '/random .*`prune_ratio` was 0'),
+    ],
+)
+def test_runs_with_other_settings_are_refused(study, runs, changes, told):
+    before = study(fewer_epochs=False)
+    with pytest.raises(ValueError, match=told):
+        study(fewer_epochs=False, **changes)
+    assert runs.made == (['seta'] if 'prune' in changes else [])
+    assert study(fewer_epochs=False).runs == before.runs
+    assert runs.made == []
+
+
+def test_runs_of_a_config_that_has_changed_are_made_anew_if_wanted(
+    study, runs, tmp_path
+):
+    study()
+    with open(tmp_path / 'toy_config.py', 'a') as file:
+        file.write('randomness = dict(deterministic=False)\n')
+    with pytest.raises(ValueError, match='content of the config has changed'):
+        study()
+    assert runs.made == []
+    study(resume=False)
+    assert runs.made == ALL
+
+
+@pytest.mark.parametrize(
+    'changes, told',
+    [
+        (dict(prune='magic'), 'Known: InfoBatch'),
+        (dict(prune='infobatch:magic'), 'Known: EMAScore'),
+        (dict(seeds=[]), '`seeds` should have one'),
+        (dict(prune=[]), '`fewer_epochs` needs a variant'),
+        (dict(target_saving=1.5), '`target_saving` should be in'),
+    ],
+)
+def test_bad_setting_is_refused_before_anything_is_trained(
+    study, runs, tmp_path, changes, told
+):
+    with pytest.raises(ValueError, match=told):
+        study(**changes)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_options_that_fit_into_no_file_are_refused(study):
+    with pytest.raises(TypeError, match='`cfg_options` go into a file: .*set'):
+        study(cfg_options={'a': {1, 2}})
+
+
+def test_unknown_metric_is_refused_after_the_first_run(study, runs):
+    with pytest.raises(ValueError, match='`mIoU`. Known: acc'):
+        study(metric='mIoU')
+    assert runs.made == ['full']

@@ -1,0 +1,437 @@
+"""What a user's own hooks, loops and loaders do to a training with BLSHook."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
+from mmengine.registry import DATA_SAMPLERS, LOOPS
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch.utils.data import BatchSampler, DataLoader
+from toy import ToyDataset, hook_of, make_config, make_runner
+
+from bls_mm import BLSHook, BLSSampler
+
+
+class At(Hook):
+    """Do something at a hook point, when a condition holds."""
+
+    def __init__(self, point, when, action, priority='NORMAL'):
+        self.priority = priority
+
+        def act(runner, *args, **kwargs):
+            if when(runner):
+                action(runner)
+
+        setattr(self, point, act)
+
+
+def epoch_is(number):
+    return lambda runner: runner.epoch == number
+
+
+def iter_is(number):
+    return lambda runner: runner.iter == number
+
+
+def train_with(work_dir, *hooks, **changes):
+    """Train with hooks; every batch has to be the one that is scored."""
+    runner = make_runner(work_dir, **changes)
+    for hook in hooks:
+        runner.register_hook(hook, hook.priority)
+    check = Alignment()
+    runner.register_hook(check, 'LOWEST')
+    runner.train()
+    assert check.iterations
+    return runner
+
+
+class Alignment(Hook):
+    """Compare the samples in a batch with those that BLSHook takes it for."""
+
+    def __init__(self):
+        self.iterations = 0
+        self.factors = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        run = hook_of(runner)._run
+        assert list(run.batch.ids) == data_batch['number'].tolist()
+        weights = run.planner.beginning(is_new=False).weights
+        if weights is not None:
+            chosen = weights[data_batch['number']]
+            weight = torch.where(chosen > 0, chosen, 1.0).mean()
+            assert float(run.batch.weight) == pytest.approx(float(weight))
+        self.iterations += 1
+
+
+def new_loader(**changes):
+    cfg = dict(make_config('.')['train_dataloader'], **changes)
+    return Runner.build_dataloader(cfg)
+
+
+def rebuild_loader(runner, **changes):
+    workers = runner.train_dataloader.num_workers
+    runner.train_loop.dataloader = new_loader(num_workers=workers, **changes)
+
+
+# The DataLoader
+
+PRIORITIES = ['VERY_HIGH', 'NORMAL', 'VERY_LOW']
+
+
+@pytest.mark.parametrize('priority', PRIORITIES)
+@pytest.mark.parametrize('workers', [0, 2])
+def test_rebuilt_loader_is_followed(tmp_path, priority, workers):
+    hook = At('before_train_epoch', epoch_is(5), rebuild_loader, priority)
+    loader = dict(train_dataloader__num_workers=workers)
+    runner = train_with(tmp_path / 'rebuilt', hook, **loader)
+    as_it_was = train_with(tmp_path / 'same', **loader)
+    assert runner.epoch == 8
+    assert hook_of(runner).visited == hook_of(as_it_was).visited
+    assert torch.equal(hook_of(runner).scores, hook_of(as_it_was).scores)
+
+
+def test_loader_rebuilt_in_mid_epoch_is_read_from_the_next_epoch_on(tmp_path):
+    hook = At('after_train_iter', iter_is(23), rebuild_loader)
+    runner = train_with(tmp_path, hook)
+    assert runner.epoch == 8
+    assert runner.iter == runner.max_iters
+
+
+def test_loader_with_another_batch_size_changes_the_plan(tmp_path):
+    hook = At(
+        'before_train_epoch',
+        epoch_is(4),
+        lambda runner: rebuild_loader(runner, batch_size=8),
+    )
+    runner = train_with(tmp_path, hook)
+    planner = hook_of(runner).planner
+    assert planner.budget.steps == 4 * 10 + 4 * 5
+    assert planner.current.step == planner.budget.steps
+    assert runner.iter == runner.max_iters
+    assert planner.unpruned == 320
+
+
+def test_rebuilt_loader_with_another_sampler_is_refused(tmp_path):
+    plain = dict(type='DefaultSampler', shuffle=True)
+    hook = At(
+        'before_train_epoch',
+        epoch_is(2),
+        lambda runner: rebuild_loader(runner, sampler=plain),
+    )
+    with pytest.raises(ValueError, match='replaced in mid-run.*Default'):
+        train_with(tmp_path, hook)
+
+
+def test_iterator_of_an_iteration_based_loop_is_followed(tmp_path):
+    def replace(runner):
+        runner.train_loop.dataloader_iterator = infinite(new_loader())
+
+    hook = At('after_train_iter', iter_is(17), replace)
+    changes = dict(train_cfg=dict(by_epoch=False, max_iters=80))
+    runner = train_with(tmp_path, hook, **changes)
+    planner = hook_of(runner).planner
+    assert planner.current.step == planner.budget.steps == 80
+
+
+def infinite(loader):
+    from mmengine.runner.loops import _InfiniteDataloaderIterator
+
+    return _InfiniteDataloaderIterator(loader)
+
+
+def test_iterator_that_nobody_knows_is_refused(tmp_path):
+    def replace(runner):
+        runner.train_loop.dataloader_iterator = iter([])
+
+    hook = At('after_train_iter', iter_is(3), replace)
+    changes = dict(train_cfg=dict(by_epoch=False, max_iters=80))
+    with pytest.raises(ValueError, match='dataloader_iterator.*cannot follow'):
+        train_with(tmp_path, hook, **changes)
+
+
+# Batches
+
+
+@pytest.mark.parametrize('point', ['before_train_epoch', 'after_train_iter'])
+@pytest.mark.parametrize('priority', PRIORITIES)
+@pytest.mark.parametrize('workers', [0, 2])
+def test_peeking_at_a_batch_changes_nothing(
+    tmp_path, point, priority, workers
+):
+    def peek(runner):
+        next(iter(runner.train_dataloader))
+
+    when = epoch_is(3) if point == 'before_train_epoch' else iter_is(25)
+    loader = dict(train_dataloader__num_workers=workers)
+    runner = train_with(
+        tmp_path / 'peeks', At(point, when, peek, priority), **loader
+    )
+    as_it_was = train_with(tmp_path / 'same', **loader)
+    assert runner.iter == as_it_was.iter
+    assert torch.equal(hook_of(runner).scores, hook_of(as_it_was).scores)
+
+
+def test_whole_extra_pass_over_the_loader_changes_nothing(tmp_path):
+    def read(runner):
+        assert len(list(runner.train_dataloader))
+
+    runner = train_with(
+        tmp_path / 'reads', At('after_train_iter', iter_is(25), read)
+    )
+    as_it_was = train_with(tmp_path / 'same')
+    assert torch.equal(hook_of(runner).scores, hook_of(as_it_was).scores)
+
+
+@LOOPS.register_module(force=True)
+class OddLoop(EpochBasedTrainLoop):
+    """Leaves out every third batch, and trains twice on every fourth."""
+
+    def run_epoch(self):
+        self.runner.call_hook('before_train_epoch')
+        for i, batch in enumerate(self.dataloader):
+            if i % 3 == 1:
+                continue
+            self.run_iter(i, batch)
+            if i % 4 == 0:
+                self.run_iter(i, batch)
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+
+
+@LOOPS.register_module(force=True)
+class ReadAheadLoop(EpochBasedTrainLoop):
+    """Reads two batches ahead, as a loop that copies to a GPU may."""
+
+    def run_epoch(self):
+        self.runner.call_hook('before_train_epoch')
+        read = []
+        for batch in self.dataloader:
+            read.append(batch)
+            if len(read) > 2:
+                self.run_iter(0, read.pop(0))
+        for batch in read:
+            self.run_iter(0, batch)
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+
+
+@LOOPS.register_module(force=True)
+class CopyingLoop(EpochBasedTrainLoop):
+    """Trains on a copy of each batch."""
+
+    def run_iter(self, idx, data_batch):
+        super().run_iter(idx, dict(data_batch))
+
+
+@pytest.mark.parametrize('loop', ['OddLoop', 'ReadAheadLoop', 'CopyingLoop'])
+@pytest.mark.parametrize('workers', [0, 2])
+def test_loop_of_ones_own_scores_what_it_trains_on(tmp_path, loop, workers):
+    train_with(
+        tmp_path,
+        train_cfg=dict(type=loop, max_epochs=4),
+        train_dataloader__num_workers=workers,
+    )
+
+
+def test_batch_from_elsewhere_is_refused_in_that_iteration(tmp_path):
+    @LOOPS.register_module(name='OwnBatches', force=True)
+    class OwnBatches(EpochBasedTrainLoop):
+        def run_epoch(self):
+            self.runner.call_hook('before_train_epoch')
+            dataset = self.dataloader.dataset
+            self.run_iter(0, torch.utils.data.default_collate([dataset[0]]))
+
+    runner = make_runner(
+        tmp_path, train_cfg=dict(type='OwnBatches', max_epochs=4)
+    )
+    with pytest.raises(RuntimeError, match='does not know which samples'):
+        runner.train()
+
+
+def test_batch_size_changed_in_mid_epoch_is_noticed(tmp_path):
+    def enlarge(runner):
+        runner.train_dataloader.batch_sampler.batch_size = 5
+
+    train_with(tmp_path, At('after_train_iter', iter_is(33), enlarge))
+
+
+# Batch samplers
+
+
+@DATA_SAMPLERS.register_module(force=True)
+class FixedBatches(BatchSampler):
+    """Asks its sampler for the dataset alone."""
+
+    def __iter__(self):
+        size = len(self.sampler.dataset)
+        yield from torch.arange(size).view(-1, self.batch_size).tolist()
+
+
+@DATA_SAMPLERS.register_module(force=True)
+class FirstTooOften(BatchSampler):
+    """Draws from its sampler, and adds sample 0 to every batch."""
+
+    def __iter__(self):
+        for batch in super().__iter__():
+            yield [*batch, 0]
+
+
+def use(name):
+    batches = dict(type=name, drop_last=False)
+    return dict(train_dataloader__batch_sampler=batches)
+
+
+def test_batch_sampler_that_ignores_its_sampler_is_refused(tmp_path):
+    runner = make_runner(tmp_path, **use('FixedBatches'))
+    with pytest.raises(ValueError, match='FixedBatches does not draw from'):
+        runner.train()
+    assert runner.iter == 0
+
+
+def test_batch_sampler_that_adds_samples_is_refused_after_a_pass(tmp_path):
+    runner = make_runner(tmp_path, **use('FirstTooOften'))
+    with pytest.raises(ValueError, match='FirstTooOften takes samples'):
+        runner.train()
+    assert runner.epoch == 0
+
+
+@pytest.mark.parametrize('name', ['FixedBatches', 'FirstTooOften'])
+def test_any_batch_sampler_is_scored_without_a_pruner(tmp_path, name):
+    sampler = dict(type='BLSSampler', pruner=None)
+    train_with(tmp_path, train_dataloader__sampler=sampler, **use(name))
+
+
+# Optimizer wrapper, dataset
+
+
+@pytest.mark.parametrize('point', ['before_train_epoch', 'before_train_iter'])
+def test_replaced_optimizer_is_weighted(tmp_path, point):
+    def replace(runner):
+        parameters = runner.model.parameters()
+        runner.optim_wrapper = OptimWrapper(torch.optim.SGD(parameters, 0.1))
+
+    hook = At(point, iter_is(20), replace, 'VERY_HIGH')
+    runner = make_runner(tmp_path, custom_hooks=[dict(type='BLSHook')])
+    runner.register_hook(hook, 'VERY_HIGH')
+    weights = []
+    runner.register_hook(
+        At(
+            'after_train_iter',
+            lambda _: True,
+            lambda r: weights.append(hook_of(r)._run.rescaler.loss),
+        ),
+        'LOWEST',
+    )
+    runner.train()
+    assert all(loss is not None for loss in weights)
+
+
+def test_dataset_that_has_grown_is_trained_on(tmp_path):
+    def grow(runner):
+        dataset = runner.train_dataloader.dataset
+        dataset.points = torch.cat([dataset.points, dataset.points[:8]])
+
+    hook = At('after_train_epoch', epoch_is(3), grow)
+    runner = train_with(tmp_path, hook)
+    assert len(hook_of(runner).scores) == 48
+    assert (hook_of(runner).scores > 0).all()
+    planner = hook_of(runner).planner
+    assert planner.unpruned == 4 * 40 + 4 * 48
+    assert runner.iter == runner.max_iters
+
+
+# The end of a run
+
+
+def interrupt(runner):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize('by_epoch', [True, False])
+def test_run_after_an_interrupted_one_is_like_a_first_one(tmp_path, by_epoch):
+    def cell(name, loader, *hooks):
+        torch.manual_seed(0)
+        parts = make_runner(tmp_path / name)
+        length = dict(max_epochs=8) if by_epoch else dict(max_iters=80)
+        runner = Runner(
+            parts.model,
+            str(tmp_path / name),
+            train_dataloader=loader,
+            train_cfg=dict(by_epoch=by_epoch, **length),
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+            custom_hooks=[BLSHook(), dict(type='Recorder')],
+            experiment_name=f'{name}{by_epoch}',
+        )
+        for hook in hooks:
+            runner.register_hook(hook)
+        try:
+            runner.train()
+        except KeyboardInterrupt:
+            assert hooks
+        return runner
+
+    def loader():
+        dataset = ToyDataset()
+        return DataLoader(dataset, 4, sampler=BLSSampler(dataset, seed=1))
+
+    again = loader()
+    fresh = cell('fresh', loader())
+    cell('cut', again, At('before_train_iter', iter_is(33), interrupt))
+    assert type(again) is DataLoader
+    assert type(again.batch_sampler) is BatchSampler
+    assert len(again) == 10
+    second = cell('second', again)
+    for runner in (fresh, second):
+        assert 'update_params' not in vars(runner.optim_wrapper)
+    assert (
+        hook_of(second, 'Recorder').numbers
+        == hook_of(fresh, 'Recorder').numbers
+    )
+    assert torch.equal(hook_of(second).scores, hook_of(fresh).scores)
+
+
+def test_loader_in_training_is_copied_and_pickled_as_a_plain_one(tmp_path):
+    copies = []
+
+    def copy_it(runner):
+        loader = runner.train_dataloader
+        sampler = loader.batch_sampler
+        copies.append(pickle.loads(pickle.dumps(sampler)))
+        copies.append(copy.deepcopy(sampler))
+        copies.append(copy.copy(loader))
+
+    train_with(tmp_path, At('after_train_iter', iter_is(25), copy_it))
+    kinds = [type(c) for c in copies]
+    assert kinds == [BatchSampler, BatchSampler, DataLoader]
+    assert not any(hasattr(c, 'bls_watcher') for c in copies)
+
+
+def test_step_that_is_left_out_does_not_end_the_run(tmp_path):
+    def leave_out(runner):
+        model = runner.model
+        step = model.train_step
+
+        def train_step(data, optim_wrapper):
+            if runner.iter % 7 == 2:
+                return dict(loss=torch.tensor(float('nan')))
+            return step(data, optim_wrapper)
+
+        model.train_step = train_step
+
+    train_with(tmp_path, At('before_train', lambda _: True, leave_out))
+
+
+def test_model_that_never_steps_is_refused_after_a_pass(tmp_path):
+    def never_step(runner):
+        runner.model.train_step = lambda data, optim_wrapper: dict(
+            loss=torch.tensor(1.0)
+        )
+
+    runner = make_runner(tmp_path)
+    runner.register_hook(At('before_train', lambda _: True, never_step))
+    with pytest.raises(RuntimeError, match='`optim_wrapper.update_params`'):
+        runner.train()
+    assert runner.epoch == 0
