@@ -2,16 +2,17 @@
 
 import pytest
 import torch
-from mmdet.models.losses import L1Loss
 from mmengine.registry import MODELS
-from mmpretrain.models import losses
-from mmpretrain.models.losses import SeesawLoss
-from mmseg.models.losses import CrossEntropyLoss as SegmentationLoss
 from torch import nn
 from toy import ToyModel, hook_of, train
 
 from bls_mm.losses.module_calls import SampleLosses
 from bls_mm.losses.unreduced import losses_of_samples
+
+losses = pytest.importorskip('mmpretrain.models.losses')
+SeesawLoss = losses.SeesawLoss
+L1Loss = pytest.importorskip('mmdet.models.losses').L1Loss
+SegmentationLoss = pytest.importorskip('mmseg.models.losses').CrossEntropyLoss
 
 LABELS = torch.tensor([0, 2, 1, 1])
 SOFT = torch.tensor([[1.0, 0, 0], [0, 0.3, 0.7], [0, 1, 0], [0.5, 0.5, 0]])
