@@ -321,7 +321,7 @@ class BLSHook(Hook):
         weights = beginning.weights if self.rescale_loss else None
         self._started.lookup.begin_pass(weights, beginning.skip)
         self._started.batch = None
-        self._started.skipped = beginning.skip
+        self._started.is_whole = not beginning.skip
 
     def _end_pass(self, runner: Any) -> None:
         run = self._started
@@ -388,7 +388,7 @@ class BLSHook(Hook):
         """Refuse a model whose loss never comes to the optimizer wrapper."""
         if run.rescaler.used or not self.rescale_loss:
             return
-        if run.skipped:  # resumed in this pass, perhaps at its end
+        if not run.is_whole:  # it is too early to tell
             return
         if run.planner.sampler.pruner is not None:
             raise RuntimeError(
@@ -410,10 +410,11 @@ class BLSHook(Hook):
         if self._run is None:
             return
         run, planner = self._run, self._run.planner
-        ahead = 0
+        ahead, seen = 0, run.rescaler.loss is not None
         if run.in_hand and checkpoint['meta']['iter'] == runner.iter + 1:
-            ahead = 1  # saved by a hook before this one, which counts it
-            if run.rescaler.loss is not None and self.loss_keys == ['loss']:
+            # Saved by a hook before this one, or before the batch is seen.
+            ahead = int(seen or not run.rescaler.used)
+            if seen and self.loss_keys == ['loss']:
                 self._score(run, None)
         checkpoint[KEY] = pack_state(
             run.buffer, planner, planner.sampler, ahead
@@ -443,8 +444,8 @@ class _Run:
         batch (Batch, optional): The last batch of the pass in hand; None
             before its first.
         next_loader (DataLoader, optional): What the next pass will read.
-        skipped (int): Batches of the pass in hand that were trained on before
-            the run was resumed.
+        is_whole (bool): Whether the pass in hand has been trained on from
+            its first batch; not where the run was resumed later in it.
         in_hand (bool): Whether that batch has yet to be scored.
         merged (bool): Whether all ranks know the same scores.
     """
@@ -458,7 +459,7 @@ class _Run:
     length: RunLength
     batch: Optional[Batch] = None
     next_loader: Any = None
-    skipped: int = 0
+    is_whole: bool = False
     in_hand: bool = False
     merged: bool = True
 
