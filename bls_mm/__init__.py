@@ -1,12 +1,16 @@
 """bls_mm: train OpenMMLab models on the samples that still teach them."""
 
-from .hooks.bls_hook import BLSHook
-from .hooks.visualization_hook import BLSVisualizationHook
-from .pruners import InfoBatch, Pruner, RandomPrune, Selection, SeTa
-from .registry import PRUNERS, SCORES
-from .samplers.bls_sampler import BLSSampler
-from .scores import EMAScore, MARTScore, Score
+from .cli import is_help
 from .version import __version__
+
+# `python -m bls_mm --help` needs none of these, and they take seconds.
+if not is_help():
+    from .hooks.bls_hook import BLSHook
+    from .hooks.visualization_hook import BLSVisualizationHook
+    from .pruners import InfoBatch, Pruner, RandomPrune, Selection, SeTa
+    from .registry import PRUNERS, SCORES
+    from .samplers.bls_sampler import BLSSampler
+    from .scores import EMAScore, MARTScore, Score
 
 __all__ = [
     'BLSHook',

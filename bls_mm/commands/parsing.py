@@ -3,7 +3,7 @@
 import argparse
 import sys
 from contextlib import contextmanager
-from typing import Iterator, Optional
+from typing import Iterator, Optional, Tuple, Type
 
 
 def make_parser(
@@ -61,20 +61,24 @@ def add_pruning_options(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def short_errors(prog: Optional[str] = None) -> Iterator[None]:
+def short_errors(
+    prog: Optional[str] = None, *others: Type[Exception]
+) -> Iterator[None]:
     """Turn errors about what the user asked for into one line and exit.
 
     Args:
         prog (str, optional): How the command is called. Defaults to None,
             the script that is running.
+        *others (type): Errors to turn besides ``OSError``, ``TypeError`` and
+            ``ValueError``.
 
     Raises:
-        SystemExit: If there is a ``TypeError``, ``ValueError`` or
-            ``OSError``.
+        SystemExit: If there is such an error.
     """
+    errors: Tuple[Type[Exception], ...] = (OSError, TypeError, ValueError)
     try:
         yield
-    except (OSError, TypeError, ValueError) as error:
+    except errors + others as error:
         raise SystemExit(f'{prog or _script()}: error: {error}') from None
 
 

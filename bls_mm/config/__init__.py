@@ -7,6 +7,7 @@ from .pruning import (
     has_pruning,
     parse_score,
 )
+from .writer import write_config
 
 __all__ = [
     'add_hook',
@@ -14,4 +15,5 @@ __all__ = [
     'find_type',
     'has_pruning',
     'parse_score',
+    'write_config',
 ]

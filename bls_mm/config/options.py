@@ -1,35 +1,18 @@
-"""Options of a command line, applied to a config."""
-
-from argparse import ArgumentParser
+"""Options of the command line, applied to a config."""
 
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 
 
-def add_pruning_options(parser: ArgumentParser) -> None:
-    """Add what says how to prune, once `--prune` says by which rule."""
-    parser.add_argument(
-        '--prune-ratio',
-        type=float,
-        help='share of the prunable samples to drop, in [0, 1); defaults to '
-        'that of the pruner',
-    )
-    parser.add_argument(
-        '--target-saving',
-        type=float,
-        help='share of the visits of the whole run to save, in (0, 1), in '
-        'place of `--prune-ratio`',
-    )
-    parser.add_argument(
-        '--score',
-        metavar='NAME[:batch][:SETTING=VALUE]',
-        help='what to score samples by, such as `ema:batch:alpha=0.7`; '
-        '`batch` leaves the losses of single samples alone',
-    )
-
-
 def use_amp(cfg: Config) -> None:
-    """Switch the optimizer wrapper to mixed precision."""
+    """Switch the optimizer wrapper to mixed precision.
+
+    Args:
+        cfg (Config): Changed in place.
+
+    Raises:
+        ValueError: If there is no GPU.
+    """
     if get_device() == 'cpu':
         raise ValueError('`--amp` needs a GPU, but there is none.')
     cfg.optim_wrapper['type'] = 'AmpOptimWrapper'
@@ -37,7 +20,14 @@ def use_amp(cfg: Config) -> None:
 
 
 def use_auto_scale_lr(cfg: Config) -> None:
-    """Let the runner scale the learning rate to the batch size."""
+    """Let the runner scale the learning rate to the batch size.
+
+    Args:
+        cfg (Config): Changed in place.
+
+    Raises:
+        ValueError: If the config has no ``auto_scale_lr.base_batch_size``.
+    """
     if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
         raise ValueError(
             '`--auto-scale-lr` needs `auto_scale_lr.base_batch_size`, which '
@@ -47,7 +37,11 @@ def use_auto_scale_lr(cfg: Config) -> None:
 
 
 def fill_dataloaders(cfg: Config) -> None:
-    """Add what mmpretrain's configs leave to its own `tools/train.py`."""
+    """Add what mmpretrain's configs leave to its own ``tools/train.py``.
+
+    Args:
+        cfg (Config): Changed in place, if its default scope is mmpretrain's.
+    """
     if cfg.get('default_scope') != 'mmpretrain':
         return
     for split in ('train', 'val', 'test'):

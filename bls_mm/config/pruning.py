@@ -140,7 +140,7 @@ def _bls_sampler(
     base: Dict[str, Any], pruner: Optional[Dict[str, Any]]
 ) -> Dict[str, Any]:
     """The sampler config that prunes what the base sampler would visit."""
-    name = _type_name(base)
+    name = type_name(base)
     if name == 'BLSSampler':
         settings = dict(base.items())
     elif name in PLAIN_SAMPLERS:
@@ -158,14 +158,14 @@ def _set_hook(cfg: Config, score: Optional[str]) -> None:
         return
     wanted, per_sample = parse_score(score)
     build(wanted, SCORES, Score, 'score')  # checks settings
-    for hook in _hooks(cfg):
-        if _type_name(hook) != 'BLSHook':
+    for hook in list_hooks(cfg):
+        if type_name(hook) != 'BLSHook':
             continue
         if not per_sample:
             hook['per_sample'] = False
         # A hook that has this score already keeps the score's settings.
         there = hook.get('score')
-        if isinstance(there, dict) and _type_name(there) == wanted['type']:
+        if isinstance(there, dict) and type_name(there) == wanted['type']:
             wanted = {**there, **wanted, 'type': there['type']}
         hook['score'] = ConfigDict(wanted)
 
@@ -211,16 +211,16 @@ def _literal(text: str) -> Any:
 
 
 def _has_hook(cfg: Config, name: str) -> bool:
-    return any(_type_name(hook) == name for hook in _hooks(cfg))
+    return any(type_name(hook) == name for hook in list_hooks(cfg))
 
 
-def _hooks(cfg: Config) -> Iterator[Any]:
-    """The configs of all hooks, default and custom."""
+def list_hooks(cfg: Dict[str, Any]) -> Iterator[Any]:
+    """The configs of all hooks, default and custom, None included."""
     yield from (cfg.get('default_hooks') or {}).values()
     yield from cfg.get('custom_hooks') or []
 
 
-def _type_name(cfg: Any) -> str:
+def type_name(cfg: Any) -> str:
     """Name of a config's type, which may be a class or have a scope."""
     kind = cfg.get('type') if isinstance(cfg, dict) else type(cfg)
     return getattr(kind, '__name__', str(kind)).rpartition('.')[-1]

@@ -1,61 +1,166 @@
-"""Which iteration of a pruned run is a given step of the unpruned one."""
+"""What a run will visit and save, as far as its settings tell beforehand."""
 
-from .budget import Budget, Pass, annealing_start, is_pruned, iterations_left
+from typing import List, NamedTuple, Optional
+
+from bls_mm.pruners import Pruner
+
+from .budget import Budget, annealing_start, cut_length, is_pruned
+from .selection import Progress, next_share
+from .shares import Shares, expected_shares
+from .target import check_target
 
 
-def iteration_at(
-    step: int, start: int, current: Pass, budget: Budget, delta: float
-) -> int:
-    """Iterations after which a pruned run has made as many steps.
+class Forecast(NamedTuple):
+    """What is expected of a run.
 
-    Exact for steps in the current pass. Later passes are predicted as
-    :func:`iterations_left` does, so a step of the unpruned run is never
-    after the end of the pruned one.
+    Attributes:
+        passes (int): Its passes over the data.
+        pruned (range): Numbers of the pruned ones, from 0.
+        iterations (int): Its iterations.
+        full_iterations (int): Those of the unpruned run.
+        visits (int): Samples that it visits, each as often as it does.
+        full_visits (int): Those of the unpruned run.
+        assumption (str): What was assumed, a clause; empty if the numbers
+            follow from the settings.
+    """
+
+    passes: int
+    pruned: range
+    iterations: int
+    full_iterations: int
+    visits: int
+    full_visits: int
+    assumption: str
+
+    @property
+    def saving(self) -> float:
+        """Share of the visits of the unpruned run that are saved."""
+        return 1 - self.visits / max(1, self.full_visits)
+
+
+def forecast(
+    budget: Budget,
+    pruner: Optional[Pruner],
+    samples: int,
+    batch_size: Optional[int] = None,
+) -> Forecast:
+    """Work out what a run will visit.
+
+    With a ``target_saving`` the saving is known, and with ``RandomPrune``
+    everything. Otherwise it depends on scores that do not exist yet, and the
+    forecast says what it assumes.
 
     Args:
-        step (int): Iterations of the unpruned run, at least 0.
-        start (int): Iterations before the current pass.
-        current (Pass): The pass that starts.
         budget (Budget): What the unpruned run would do.
-        delta (float): Share of the passes after which pruning stops.
+        pruner (Pruner, optional): The rule; None visits everything.
+        samples (int): Indices of a whole pass, at least 1, those that
+            ``drop_last`` leaves out included.
+        batch_size (int, optional): Samples in a full batch, all ranks
+            together. Defaults to None, the mean of the unpruned run.
 
     Returns:
-        int: At least 0. Steps of earlier passes are at most ``start``; a
-        step after the end of the unpruned run is as far after the end of
-        the pruned one.
+        Forecast: The numbers.
+
+    Raises:
+        ValueError: If ``target_saving`` is more than the run can save.
     """
-    first, last = current.first_step, current.last_step
-    if step <= first:
-        return step * start // max(1, first)
-    if step <= last:
-        width = last - first
-        done = -(-(step - first) * current.length // width)  # rounded up
-        return start + max(1, done)
-    end = start + iterations_left(current, budget, delta)
-    if step >= budget.steps:
-        return end + step - budget.steps
-    # As if the run ended there, with the passes of the whole one.
-    alike = step
-    if is_pruned(current.number, budget.passes, delta):
-        anneal = annealing_start(budget.passes, delta)
-        alike = min(step, max(last, budget.end(anneal - 1)))
-    share = current.length / (last - first) if last > first else 1.0
-    done = current.length + round((alike - last) * share) + step - alike
-    return min(start + max(1, done), end)
+    per_pass = samples
+    if batch_size is not None and budget.denominator == 1:
+        per_pass = min(samples, budget.numerator * batch_size)
+    check_target(pruner, budget, per_pass)
+    shares = Shares(0.0)
+    if pruner is not None and pruner.target_saving is None:
+        shares = expected_shares(pruner)
+    visits = iterations = first = waiting = 0
+    for number in range(budget.passes):
+        share = shares.annealed if number else 0.0
+        if pruner and is_pruned(number, budget.passes, pruner.delta):
+            progress = Progress(budget, per_pass, first, visits)
+            share = next_share(pruner, progress) or shares.pruned
+        kept = max(1, round((1 - share) * samples)) + waiting
+        whole, last = budget.full_end(number), budget.end(number)
+        length = _batches(kept, budget, samples, batch_size, whole - first)
+        length = cut_length(length, first, whole, last)
+        size = batch_size
+        if budget.denominator > 1:  # a stream: the rest waits
+            size = budget.denominator
+            waiting = kept - length * size
+        visits += kept if size is None else min(kept, length * size)
+        iterations += length
+        first = last
+    anneal = annealing_start(budget.passes, pruner.delta if pruner else 0.0)
+    return Forecast(
+        passes=budget.passes,
+        pruned=range(1, max(1, anneal)),
+        iterations=iterations,
+        full_iterations=budget.steps,
+        visits=visits,
+        full_visits=budget.visits(budget.steps, per_pass),
+        assumption=shares.assumption,
+    )
 
 
-def count_multiples(
-    first: int, last: int, interval: int, offset: int = 0
+def _batches(
+    kept: int,
+    budget: Budget,
+    samples: int,
+    batch_size: Optional[int],
+    steps: int,
 ) -> int:
-    """How many numbers in a range are so many intervals from an offset.
+    """Iterations of a pass over so many samples, ``steps`` if unpruned."""
+    if budget.denominator > 1:  # a stream of full batches
+        return min(kept // budget.denominator, steps)
+    if batch_size is None:
+        return -(-kept * budget.numerator // samples)
+    if budget.numerator * batch_size < samples:  # `drop_last`
+        # A pass that it would leave empty is not pruned.
+        return kept // batch_size or budget.numerator
+    return -(-kept // batch_size)
+
+
+def describe(
+    expected: Forecast, pruner: Optional[Pruner], unit: str = 'epoch'
+) -> List[str]:
+    """What will be pruned, and what the run will cost and save.
 
     Args:
-        first (int): Begin of the range.
-        last (int): Its end, inclusive.
-        interval (int): The interval; there are none if it is 0 or less.
-        offset (int): Where intervals begin, at most ``first``.
-            Defaults to 0.
+        expected (Forecast): What :func:`forecast` returned.
+        pruner (Pruner, optional): The rule.
+        unit (str): What a pass over the data is called: 'epoch' or 'pass'.
+            Defaults to 'epoch'.
+
+    Returns:
+        list[str]: Two sentences, for the start of a log.
     """
-    if interval <= 0 or last < first:
-        return 0
-    return (last - offset) // interval - (first - 1 - offset) // interval
+    about, condition = '', ''
+    if expected.assumption:
+        about, condition = 'about ', f', if {expected.assumption}'
+    rule = (
+        f'{describe_pruner(pruner)} prunes {describe_passes(expected, unit)}'
+    )
+    return [
+        f'{rule if pruner else "The run has no pruner"}.',
+        f'The run visits {about}{expected.visits:,} instead of '
+        f'{expected.full_visits:,} samples ({expected.saving:.1%} saved) in '
+        f'{about}{expected.iterations:,} instead of '
+        f'{expected.full_iterations:,} iterations{condition}.',
+    ]
+
+
+def describe_pruner(pruner: Optional[Pruner]) -> str:
+    """Name of a rule, with what it drops: ``InfoBatch(prune_ratio=0.5)``."""
+    if pruner is None:
+        return 'No pruner'
+    key = 'prune_ratio' if pruner.target_saving is None else 'target_saving'
+    return f'{type(pruner).__name__}({key}={getattr(pruner, key)})'
+
+
+def describe_passes(expected: Forecast, unit: str = 'epoch') -> str:
+    """Which passes are pruned: ``epochs 2 to 10 of 12``."""
+    units = 'passes' if unit == 'pass' else f'{unit}s'
+    if not expected.pruned:
+        return f'none of {expected.passes} {units}'
+    first, last = expected.pruned[0] + 1, expected.pruned[-1] + 1
+    if first == last:
+        return f'{unit} {first} of {expected.passes}'
+    return f'{units} {first} to {last} of {expected.passes}'

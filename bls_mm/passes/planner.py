@@ -1,6 +1,5 @@
 """Deciding, pass by pass, which samples a run visits."""
 
-import math
 from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 import torch
@@ -18,7 +17,7 @@ from .budget import (
     iterations_left,
 )
 from .selection import Progress, select_pass
-from .target import largest_target
+from .target import check_target
 
 
 class Beginning(NamedTuple):
@@ -83,7 +82,7 @@ class PassPlanner:
         self.weights: Optional[Tensor] = None
         self.carried_weights = torch.empty(0)
         self.skip_to(0)
-        self._check_target()
+        check_target(sampler.pruner, self.budget, self._samples_per_pass)
 
     def _attach(
         self,
@@ -95,7 +94,7 @@ class PassPlanner:
         self.sampler = sampler
         self._num_batches = num_batches
         self._batch_size = batch_size
-        self._dataset_size = len(sampler.dataset)
+        self._sizes = sampler.sizes
         self._samples_per_pass = sampler.full_size
         if not self._stream or batch_size is None:
             self._samples_per_pass = self._samples_in(num_batches())
@@ -126,9 +125,10 @@ class PassPlanner:
     ) -> None:
         """Go on with what the training loop really reads.
 
-        Where the sampler is another one, or the batch size or the size of the
-        dataset has changed, passes have another length from now on. The pass
-        in hand goes on if the sampler is another one of the same samples.
+        Where the sampler is another one, or the batch size, the size of the
+        dataset or of an inner sampler's next pass has changed, passes have
+        another length from now on. The pass in hand goes on if the sampler is
+        another one of the same samples.
 
         Args:
             sampler (BLSSampler): The sampler.
@@ -136,14 +136,13 @@ class PassPlanner:
             batch_size (int, optional): See above.
         """
         before = self.sampler
-        size, batch = self._dataset_size, self._batch_size
-        if sampler is before and (size, batch) == (
-            len(sampler.dataset),
-            batch_size,
-        ):
-            return
+        sizes, batch = self._sizes, self._batch_size
         number, done = self.current.number, self.current.done
         goes_on = done < self.current.length
+        sampler.seed = before.seed
+        sampler.look_ahead(number if goes_on else number + 1)
+        if sampler is before and (sizes, batch) == (sampler.sizes, batch_size):
+            return
         left_over = before.carried if goes_on else before.left_over
         if goes_on:
             self.visited -= self._samples_in(self.current.length)
@@ -156,13 +155,12 @@ class PassPlanner:
         )
         first_visits = self._visits(step)
         self._attach(sampler, num_batches, batch_size)
-        sampler.seed = before.seed
-        same_data = size == self._dataset_size
+        same_data = sizes.samples == self._sizes.samples
         if same_data:
             sampler.left_over = left_over
         else:
             self.weights = None
-        if not same_data or batch != batch_size:
+        if (sizes, batch) != (self._sizes, batch_size):
             self._change_length(first, step, first_visits)
         if goes_on:
             self._begin_pass(number, self.current.first_step)
@@ -331,7 +329,8 @@ class PassPlanner:
             device (torch.device): Where the weights should be.
 
         Raises:
-            ValueError: If more iterations are done than the pass has.
+            ValueError: If more iterations are done than the pass has. Then
+                the run begins at its start.
         """
         number, first_step, done = (
             state[name] for name in ('number', 'first_step', 'done')
@@ -349,6 +348,9 @@ class PassPlanner:
         self._begin_pass(number, first_step)
         length = self.current.length
         if done > length and self.budget.full_end(number) <= self.budget.steps:
+            self._attach(self.sampler, self._num_batches, self._batch_size)
+            self.weights, self.carried_weights = None, torch.empty(0)
+            self.skip_to(0)
             raise ValueError(
                 '`bls.done` of the checkpoint should be at most '
                 f'{length}, the length of the pass, but got {done}.'
@@ -394,21 +396,6 @@ class PassPlanner:
             self.visited,
         )
         return select_pass(pruner, scores, self.sampler.seed, number, progress)
-
-    def _check_target(self) -> None:
-        pruner = self.sampler.pruner
-        if pruner is None or pruner.target_saving is None:
-            return
-        largest = largest_target(
-            self.budget, self.delta, self._samples_per_pass
-        )
-        if pruner.target_saving > largest + 1e-9:
-            raise ValueError(
-                '`train_dataloader.sampler.pruner.target_saving` should be at '
-                f'most {math.floor(largest * 1000 + 1e-6) / 1000} in a run of '
-                f'{self.budget.passes} passes with `delta={pruner.delta}`, '
-                f'but got {pruner.target_saving}.'
-            )
 
     def _begin_pass(self, number: int, first_step: int) -> None:
         """Fix the indices and the length of a pass."""

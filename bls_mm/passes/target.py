@@ -1,5 +1,10 @@
 """What passes should drop to save a target share of the visits."""
 
+import math
+from typing import Optional
+
+from bls_mm.pruners import Pruner
+
 from .budget import Budget, annealing_start
 
 # The most of a pass that a target may drop: no pass should be next to empty.
@@ -58,3 +63,28 @@ def largest_target(
     """
     total = budget.visits(budget.steps, samples_per_pass)
     return MAX_SHARE * prunable_visits(budget, delta, samples_per_pass) / total
+
+
+def check_target(
+    pruner: Optional[Pruner], budget: Budget, samples_per_pass: int
+) -> None:
+    """Refuse a ``target_saving`` that a run cannot reach.
+
+    Args:
+        pruner (Pruner, optional): The rule.
+        budget (Budget): What the unpruned run would do.
+        samples_per_pass (int): Samples that a whole pass visits.
+
+    Raises:
+        ValueError: If it is more than the run can save.
+    """
+    if pruner is None or pruner.target_saving is None:
+        return
+    largest = largest_target(budget, pruner.delta, samples_per_pass)
+    if pruner.target_saving > largest + 1e-9:
+        raise ValueError(
+            '`train_dataloader.sampler.pruner.target_saving` should be at '
+            f'most {math.floor(largest * 1000 + 1e-6) / 1000} in a run of '
+            f'{budget.passes} passes with `delta={pruner.delta}`, but got '
+            f'{pruner.target_saving}.'
+        )

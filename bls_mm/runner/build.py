@@ -1,4 +1,4 @@
-"""Configs and runners, built as `tools/train.py` does."""
+"""The config and the runner of a training, as `bls_mm train` makes them."""
 
 from pathlib import Path
 from typing import Any, Dict, Optional, Union
@@ -29,7 +29,7 @@ def make_config(
     cfg_options: Optional[Dict[str, Any]] = None,
     launcher: str = 'none',
 ) -> Config:
-    """Load a config and change it as the options of ``tools/train.py`` do.
+    """Load a config and change it as the options of ``bls_mm train`` do.
 
     Args:
         config (str or Path): File, or zoo path.

@@ -7,8 +7,8 @@ from typing import Any, Optional, Tuple
 from mmengine.hooks import CheckpointHook
 
 from bls_mm.passes.budget import is_pruned
-from bls_mm.passes.forecast import count_multiples, iteration_at
 from bls_mm.passes.planner import PassPlanner
+from bls_mm.passes.run_length import count_multiples, iteration_at
 
 from .loop import is_epoch_based, set_max_iters
 from .thresholds import Thresholds

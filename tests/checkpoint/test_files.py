@@ -8,7 +8,7 @@ from toy import make_runner
 from toy import train as train_toy
 
 from bls_mm.checkpoint.files import find_checkpoint, is_complete
-from tools import train
+from bls_mm.runner.build import make_config
 
 
 @pytest.fixture(scope='module')
@@ -233,8 +233,7 @@ def test_train_resumes_from_the_newest_readable_checkpoint(work_dir):
     cut(work_dir / 'epoch_4.pth', 0.5)
     config = work_dir / 'config.py'
     config.write_text("train_cfg = dict(by_epoch=True)\nwork_dir = 'none'\n")
-    argv = [str(config), '--work-dir', str(work_dir), '--resume']
-    cfg = train.config_of(train.parse_args(argv))
+    cfg = make_config(config, work_dir=str(work_dir), resume='auto')
     runner = make_runner(
         work_dir, resume=cfg.resume, load_from=cfg.load_from, val_cfg=None
     )

@@ -1,8 +1,11 @@
 """A run that is broken off and resumed is the run that never stopped."""
 
+from itertools import cycle, product
+
 import pytest
 import torch
 from mmengine.runner import FlexibleRunner
+from states import at, having, through
 from toy import SavesAt, StopAt, hook_of, make_config, make_runner, train
 
 PRUNERS = ['InfoBatch', 'SeTa', 'RandomPrune']
@@ -55,6 +58,13 @@ CASES = {
 }
 
 
+# Each case with one pruner, and two cases with all.
+PAIRS = {
+    *zip(CASES, cycle(PRUNERS)),
+    *product(['mid-epoch', 'iterations, uneven'], PRUNERS),
+}
+
+
 def break_off_and_resume(work_dir, stop, **changes):
     """Break a run off, resume it, return what both parts did."""
     broken = make_runner(work_dir, **changes)
@@ -74,8 +84,7 @@ def same_seed(changes, broken):
 
 # An epoch that ends after a resume steps the schedule before the optimizer.
 @pytest.mark.filterwarnings('ignore:Detected call of .scheduler.step')
-@pytest.mark.parametrize('pruner', PRUNERS)
-@pytest.mark.parametrize('case', CASES)
+@pytest.mark.parametrize('case, pruner', sorted(PAIRS))
 def test_resumed_run_is_the_run_that_was_not_stopped(tmp_path, case, pruner):
     changes, stop = CASES[case]
     if case == 'aspect ratio':
@@ -160,39 +169,6 @@ def test_resume_loads_no_batch_that_was_trained_on(tmp_path, monkeypatch):
     resumed = train(tmp_path, resume=True, **changes)
     numbers = hook_of(resumed, 'Recorder').numbers
     assert loaded == [number for batch in numbers for number in batch]
-
-
-def test_checkpoint_holds_one_key_of_plain_values(tmp_path):
-    runner = train(tmp_path)
-    checkpoint = torch.load(
-        tmp_path / 'epoch_4.pth', map_location='cpu', weights_only=False
-    )
-    torch.save(checkpoint['bls'], tmp_path / 'bls.pth')
-    state = torch.load(tmp_path / 'bls.pth', weights_only=True)
-    assert state['version'] == 2
-    assert state['scores'].shape == (40,)
-    assert state['seed'] == runner.seed
-
-
-def test_checkpoint_of_another_dataset_is_refused(tmp_path):
-    train(tmp_path)
-    with pytest.raises(ValueError, match='scores of 40 samples.* has 30'):
-        train(
-            tmp_path,
-            resume=True,
-            train_cfg=dict(by_epoch=True, max_epochs=9),
-            train_dataloader__dataset=dict(type='ToyDataset', size=30),
-        )
-
-
-def test_other_batch_size_is_refused_in_mid_pass(tmp_path):
-    changes, stop = CASES['mid-epoch']
-    with pytest.raises(ValueError, match='`train_dataloader.batch_size`'):
-        runner = make_runner(tmp_path, **changes)
-        runner.register_hook(StopAt(stop))
-        with pytest.raises(KeyboardInterrupt):
-            runner.train()
-        train(tmp_path, resume=True, **changes, train_dataloader__batch_size=5)
 
 
 def test_other_batch_size_keeps_the_scores_at_the_end_of_an_epoch(tmp_path):
@@ -366,3 +342,118 @@ def test_epochs_that_a_resumed_run_leaves_out_are_left_out(tmp_path):
     assert planner.current.step == planner.budget.steps == 80
     assert planner.visited > runner.iter
     assert resumed.iter == resumed.max_iters
+
+
+# From a checkpoint in mid-pass
+
+SAVED = dict(
+    train_cfg=dict(by_epoch=False, max_iters=75),
+    train_dataloader__batch_size=3,  # 40 = 13 * 3 + 1: samples are carried
+    default_hooks=dict(
+        checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=20)
+    ),
+)
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory):
+    """A checkpoint in the middle of the second, pruned pass."""
+    folder = tmp_path_factory.mktemp('saved')
+    runner = make_runner(folder, **SAVED)
+    runner.register_hook(StopAt(20))
+    with pytest.raises(KeyboardInterrupt):
+        runner.train()
+    saved = torch.load(folder / 'iter_20.pth', weights_only=False)
+    state = saved['bls']
+    assert len(state['carried']) == 1 and not state['finished']
+    assert 0 < int((state['weights'] == 0).sum()) < 40
+    return saved
+
+
+def resume(folder, checkpoint, state, **changes):
+    """Resume from the checkpoint with another BLS state."""
+    path = folder / 'changed.pth'
+    torch.save(dict(checkpoint, bls=state), path)
+    runner = make_runner(
+        folder, resume=True, load_from=str(path), **dict(SAVED, **changes)
+    )
+    runner.train()
+    return runner
+
+
+DAMAGE = {
+    'no state': (lambda s: [1], r'`bls` of .* should be a dict .* got \[1\]'),
+    'entry out of range': (at('weights', 0, 0.5), '`bls.weights` .* got 0.5'),
+    'of another dataset': (
+        through('scores', lambda t: t[:30]),
+        'scores of 30 samples.*`train_dataloader.dataset` has 40',
+    ),
+    'more done than the pass has': (
+        having(done=500),
+        r'`bls.done` of .* at most \d+, the length .* but got 500',
+    ),
+}
+
+
+@pytest.mark.parametrize('case', DAMAGE)
+def test_damaged_state_is_refused_before_training(tmp_path, checkpoint, case):
+    damage, message = DAMAGE[case]
+    state = damage(checkpoint['bls'])
+    with pytest.raises((TypeError, ValueError), match=message):
+        resume(tmp_path, checkpoint, state)
+    assert not list(tmp_path.glob('iter_*.pth'))
+
+
+def test_state_loads_without_trust(tmp_path, checkpoint):
+    torch.save(checkpoint['bls'], tmp_path / 'bls.pth')
+    state = torch.load(tmp_path / 'bls.pth', weights_only=True)
+    assert state.keys() == checkpoint['bls'].keys()
+
+
+@pytest.mark.parametrize('by_epoch', [True, False])
+def test_finished_run_has_nothing_left_when_it_is_resumed(tmp_path, by_epoch):
+    changes = dict() if by_epoch else SAVED
+    first = train(tmp_path, **changes)
+    again = train(tmp_path, resume=True, **changes)
+    assert again.iter == again.max_iters == first.iter
+    assert not hook_of(again, 'Recorder').numbers
+    assert torch.equal(hook_of(again).scores, hook_of(first).scores)
+
+
+@pytest.mark.parametrize('max_iters', [1, 13, 18, 20, 21])
+def test_run_that_became_shorter_ends(tmp_path, checkpoint, max_iters):
+    """The checkpoint has made more than 20 steps in 20 iterations."""
+    runner = resume(
+        tmp_path,
+        checkpoint,
+        checkpoint['bls'],
+        train_cfg=dict(by_epoch=False, max_iters=max_iters),
+    )
+    assert not hook_of(runner, 'Recorder').numbers
+
+
+def test_checkpoint_without_state_starts_new_scores_and_says_so(
+    tmp_path, checkpoint
+):
+    path = tmp_path / 'plain.pth'
+    torch.save({k: v for k, v in checkpoint.items() if k != 'bls'}, path)
+    runner = make_runner(tmp_path, resume=True, load_from=str(path), **SAVED)
+    warnings = []
+    runner.logger.warning = warnings.append
+    runner.train()
+    assert any('saved without BLSHook' in warning for warning in warnings)
+    assert hook_of(runner, 'Recorder').iters[0] == 20
+
+
+def test_state_is_left_alone_by_a_run_without_the_hook(tmp_path):
+    """A run of a plain config loads what a pruned one has saved."""
+    train(tmp_path, train_cfg=dict(by_epoch=True, max_epochs=4))
+    plain = dict(
+        train_dataloader__sampler=dict(type='DefaultSampler', shuffle=True),
+        custom_hooks=[dict(type='Recorder')],
+    )
+    runner = train(tmp_path, resume=True, **plain)
+    assert runner.epoch == 8
+    assert len(hook_of(runner, 'Recorder').numbers) == 4 * 10
+    saved = torch.load(tmp_path / 'epoch_8.pth', weights_only=False)
+    assert 'bls' not in saved

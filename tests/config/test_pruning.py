@@ -1,6 +1,5 @@
-"""Configs in, pruned configs out, for the package and `tools/train.py`."""
+"""Configs in, pruned configs out."""
 
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,13 +11,11 @@ from mmengine.runner import Runner
 
 from bls_mm import BLSHook, BLSSampler, EMAScore
 from bls_mm.config.pruning import (
-    add_hook,
     add_pruning,
     has_pruning,
     parse_score,
 )
 from bls_mm.zoo import load_config
-from tools import train
 
 ROOT = Path(__file__).parents[2]
 
@@ -293,112 +290,3 @@ def test_the_demo_is_its_base_plus_the_three_lines():
     )
     for key in ('model', 'param_scheduler', 'train_cfg', 'optim_wrapper'):
         assert pruned[key] == base[key]
-
-
-# tools/train.py
-
-
-def make(folder, *argv, text=None):
-    text = text or (
-        'train_dataloader = dict(batch_size=2, num_workers=1,\n'
-        "    sampler=dict(type='DefaultSampler', shuffle=True))\n"
-    )
-    file = write(folder, text)
-    return train.config_of(train.parse_args([str(file), *argv]))
-
-
-def test_train_leaves_the_config_as_it_stands(tmp_path):
-    cfg = make(tmp_path)
-    assert cfg.work_dir == str(Path('work_dirs', 'config'))
-    assert cfg.launcher == 'none'
-    assert cfg.train_dataloader.sampler.type == 'DefaultSampler'
-    assert 'resume' not in cfg and not has_pruning(cfg)
-
-
-def test_train_applies_cfg_options_after_pruning(tmp_path):
-    option = 'train_dataloader.sampler.pruner.delta=0.5'
-    cfg = make(
-        tmp_path, '--prune', 'seta', '--score=ema', '--cfg-options', option
-    )
-    assert cfg.train_dataloader.sampler.pruner == dict(type='SeTa', delta=0.5)
-    assert cfg.custom_hooks[0].score.type == 'EMAScore'
-
-
-@pytest.mark.parametrize(
-    'text, argv, resume, load_from',
-    [
-        ('resume = True', [], True, None),
-        ("load_from = 'a.pth'", ['--resume'], True, None),
-        ('resume = False', ['--resume', 'b.pth'], True, 'b.pth'),
-        ("load_from = 'a.pth'", [], None, 'a.pth'),
-    ],
-)
-def test_train_resumes(tmp_path, text, argv, resume, load_from):
-    cfg = make(tmp_path, *argv, text=text)
-    assert (cfg.get('resume'), cfg.get('load_from')) == (resume, load_from)
-
-
-def test_train_completes_the_dataloaders_of_mmpretrain(tmp_path):
-    scope = "default_scope = 'mmpretrain'\n"
-    text = (
-        'train_dataloader = dict(num_workers=0)\n'
-        'val_dataloader = dict(num_workers=2, persistent_workers=False)\n'
-    )
-    cfg = make(tmp_path, text=scope + text)
-    assert cfg.train_dataloader.collate_fn == dict(type='default_collate')
-    assert cfg.train_dataloader.persistent_workers is False
-    assert cfg.val_dataloader.persistent_workers is False
-    assert 'collate_fn' not in make(tmp_path, text=text).train_dataloader
-
-
-@pytest.mark.parametrize(
-    'argv, message',
-    [
-        (['--auto-scale-lr'], r'needs `auto_scale_lr.base_batch_size`'),
-        (['--prune', 'magic'], r'Known: InfoBatch'),
-    ],
-)
-def test_train_refuses_with_a_reason(tmp_path, argv, message):
-    with pytest.raises(ValueError, match=message):
-        make(tmp_path, *argv)
-
-
-def test_train_refuses_amp_without_a_gpu(tmp_path, monkeypatch):
-    monkeypatch.setattr('bls_mm.config.options.get_device', lambda: 'cpu')
-    with pytest.raises(ValueError, match=r'`--amp` needs a GPU'):
-        make(tmp_path, '--amp')
-
-
-def test_train_refuses_a_ratio_without_a_pruner(capsys):
-    with pytest.raises(SystemExit):
-        train.parse_args(['config.py', '--prune-ratio', '0'])
-    assert 'need `--prune`' in capsys.readouterr().err
-
-
-def test_train_reports_an_error_in_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, 'argv', ['train.py', 'no.py'])
-    with pytest.raises(SystemExit, match=r'^train.py: error: There is no'):
-        train.main()
-
-
-def test_train_tool_draws_pictures_when_it_prunes():
-    config = str(ROOT / 'configs/demo/resnet_mnist.py')
-    for flags, expected in (([], 0), (['--prune', 'none'], 1)):
-        cfg = train.config_of(train.parse_args([config, *flags]))
-        assert str(cfg).count('BLSVisualizationHook') == expected
-    add_hook(cfg, 'BLSVisualizationHook')
-    assert str(cfg).count('BLSVisualizationHook') == 1
-
-
-def test_train_tool_takes_hooks_that_are_default_ones(tmp_path):
-    base = ROOT / 'configs/demo/resnet_mnist.py'
-    hooks = 'bls=dict(type="bls_mm.BLSHook"), '
-    hooks += 'shown=dict(type="bls_mm.BLSVisualizationHook")'
-    for names, expected in ((hooks, 0), (hooks.partition(',')[0], 1)):
-        file = tmp_path / 'mine.py'
-        file.write_text(
-            f'_base_ = {str(base)!r}\ndefault_hooks = dict({names})'
-        )
-        args = train.parse_args([str(file), '--prune', 'infobatch'])
-        added = train.config_of(args).get('custom_hooks') or []
-        assert len(added) == expected

@@ -11,14 +11,8 @@ from torch.utils.data import BatchSampler
 from toy import ToyModel, hook_of, make_runner, train
 
 from bls_mm import BLSHook
-from bls_mm.losses.backward import LossRescaler
-from bls_mm.losses.module_calls import SampleLosses
 from bls_mm.samplers.batch_tracker import BatchTracker
-from bls_mm.scores.pending import (
-    BATCHES_AT_A_TIME,
-    NonFiniteCount,
-    ScoreUpdates,
-)
+from bls_mm.scores.pending import BATCHES_AT_A_TIME, ScoreUpdates
 
 # Operations that the hook dispatches in an iteration of a pruned pass, views
 # included, on the average, since most of its work is done for many batches at
@@ -52,13 +46,17 @@ BATCHES = {
 }
 
 
+class Loss(torch.nn.CrossEntropyLoss):
+    """A loss module that a test can watch."""
+
+
 @MODELS.register_module(force=True)
 class ToyModule(ToyModel):
     """The toy model with its loss in a module, where samples are told."""
 
     def __init__(self):
         super().__init__()
-        self.loss = torch.nn.CrossEntropyLoss()
+        self.loss = Loss()
 
     def forward(self, inputs, label, number, mode='tensor'):
         return dict(loss=self.loss(self.linear(inputs), label))
@@ -88,6 +86,9 @@ SCORED = {
 class Watch:
     """Know whether the program is in the hook's own part of an iteration.
 
+    Between its methods that is what it puts around ``update_params`` of the
+    optimizer wrapper and around the loss module of the model.
+
     Attributes:
         inside (bool): Whether it is.
         on_change (callable): Called with ``inside`` when it changes.
@@ -99,26 +100,34 @@ class Watch:
         for owner, name in (
             (BLSHook, 'before_train_iter'),
             (BLSHook, 'after_train_iter'),
-            (SampleLosses, '_listen'),
-            # In few of the iterations, and then at the end of a pass.
+            # In few of the iterations, and at the end of a pass.
             (ScoreUpdates, 'flush'),
-            (NonFiniteCount, '_flush'),
         ):
-            method = self._setting(True, getattr(owner, name))
+            method = self.setting(True, getattr(owner, name))
             monkeypatch.setattr(owner, name, method)
-        wrap = LossRescaler._wrap
+        before_train = BLSHook.before_train
 
-        def wrap_watched(rescaler, wrapper):
+        def watched(hook, runner):
+            wrapper = runner.optim_wrapper
             # What the hook calls in turn is MMEngine's: backward and step.
-            inner = self._setting(False, wrapper.update_params)
+            inner = self.setting(False, wrapper.update_params)
             wrapper.update_params = inner
-            wrap(rescaler, wrapper)
-            outer = self._setting(True, wrapper.update_params)
-            wrapper.update_params = outer
+            before_train(hook, runner)
+            wrapper.update_params = self.setting(True, wrapper.update_params)
+            module = getattr(runner.model, 'loss', None)
+            if module is not None and 'forward' in vars(module):
+                module.forward = self.setting(True, module.forward)
 
-        monkeypatch.setattr(LossRescaler, '_wrap', wrap_watched)
+        monkeypatch.setattr(BLSHook, 'before_train', watched)
+        forward = Loss.forward
 
-    def _setting(self, inside, function):
+        def watched_forward(module, *args):
+            ours = module.reduction == 'none'
+            return self.setting(ours, forward)(module, *args)
+
+        monkeypatch.setattr(Loss, 'forward', watched_forward)
+
+    def setting(self, inside, function):
         """The function, with ``self.inside`` set while it runs."""
 
         @wraps(function)
@@ -298,7 +307,7 @@ def test_merge_hands_over_5_bytes_a_sample(tmp_path, monkeypatch, size):
         train_cfg__max_epochs=3,
     )
     handed = sum(t.numel() * t.element_size() for t in reduced)
-    assert handed == 3 * (5 * size + 8)  # and two numbers of MARTScore
+    assert handed == 3 * (5 * size + 12)  # and three numbers of MARTScore
 
 
 def test_nothing_grows_with_iterations(tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 """Settings of the hook, and models of several kinds.
 
-Wrong settings are in test_bad_input.py.
+More wrong settings are in test_bad_input.py.
 """
 
 import pytest
@@ -10,9 +10,38 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from toy import Recorder, hook_of, make_runner, train
 
+from bls_mm import BLSHook
+
 
 def hooks(**settings):
     return dict(custom_hooks=[dict(type='BLSHook', **settings)])
+
+
+@pytest.mark.parametrize(
+    'settings, error, message',
+    [
+        (dict(loss_key=None), TypeError, '.loss_key` should be .* got None'),
+        (dict(loss_key=[]), TypeError, r'.loss_key` should be .* got \[\]'),
+        (dict(loss_key=''), TypeError, '.loss_key` should be'),
+        (dict(loss_key=['a', 1]), TypeError, '.loss_key` should be'),
+        (dict(rescale_loss='no'), TypeError, ".rescale_loss` .* got 'no'"),
+        (dict(per_sample=None), TypeError, '.per_sample` .* got None'),
+        (dict(align_schedule=2), TypeError, '.align_schedule` .* got 2'),
+        (dict(score=None), TypeError, '.score` should be a dict .* got None'),
+        (dict(score=dict(type='EMA')), ValueError, '.score` .* unknown type'),
+    ],
+)
+def test_hook_refuses_a_setting_and_names_it(settings, error, message):
+    with pytest.raises(error, match=f'`BLSHook{message}'):
+        BLSHook(**settings)
+
+
+@pytest.mark.parametrize('name', ['planner', 'visited', 'visited_unpruned'])
+def test_hook_has_no_plan_before_training(tmp_path, name):
+    hook = hook_of(make_runner(tmp_path))
+    assert hook.scores.shape == (0,)
+    with pytest.raises(RuntimeError, match='no plan before the training'):
+        getattr(hook, name)
 
 
 def test_wrong_loss_key_lists_the_keys(tmp_path):

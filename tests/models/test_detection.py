@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import TRANSFORMS
+from small_configs import replace, settle, shrink
 from toy import hook_of, record_scored
 
+from bls_mm.runner.build import build_runner, make_config
 from bls_mm.zoo import load_config
-from tools import train as train_tool
 from tools.dataset_converters import prepare_scenes
 
 pytest.importorskip('mmdet')
@@ -51,49 +51,15 @@ def scenes(tmp_path_factory):
 
 def small_config(name, scenes, work_dir):
     """A config of the zoo on the scenes, at a tenth of the image size."""
-    cfg = Config(shrunk(load_config(f'mmdet::{name}').to_dict(), scenes))
-    cfg.merge_from_dict(
-        dict(
-            work_dir=str(work_dir),
-            experiment_name=work_dir.name,  # MMEngine's hubs are global
-            visualizer=dict(name=work_dir.name),
-            log_level='WARNING',
-            randomness=dict(seed=0),
-            default_hooks=dict(checkpoint=None),
-            train_dataloader=dict(
-                batch_size=BATCH,
-                num_workers=0,
-                persistent_workers=False,
-                pin_memory=False,
-            ),
-        )
-    )
-    for part in ('dataloader', 'evaluator', 'cfg'):
-        cfg[f'val_{part}'] = None
-    cfg.train_cfg.pop('dynamic_intervals', None)
-    if 'max_epochs' in cfg.train_cfg:
-        cfg.train_cfg.max_epochs = EPOCHS
-    else:
-        cfg.train_cfg.max_iters = EPOCHS * SCENES // BATCH
-    return cfg
 
-
-def shrunk(node, scenes):
-    """Shrink images and networks wherever they stand in a config."""
-    if isinstance(node, dict):
-        if node.get('type') == 'Pretrained':
-            return None
-        node = {key: shrunk(value, scenes) for key, value in node.items()}
-        for key in node.keys() & SIZES.keys():
-            old, new = SIZES[key]
-            if old is None or node[key] == old:
-                node[key] = new
+    def change(node):
+        replace(node, SIZES)
         if node.get('in_channels') in ([2048], [256, 512, 1024, 2048]):
             node['in_channels'] = [n // 32 for n in node['in_channels']]
+        for key, value in node.items():
+            node[key] = smaller_pairs(value)
         if node.get('type') == 'ResNet':
             node.update(depth=18, base_channels=8, stem_channels=8)
-        elif node.get('type') == 'SyncBN':
-            node['type'] = 'BN'
         elif node.get('type') == 'RandomCrop':
             # Without it the dataset redraws, and images are not what is drawn.
             node['allow_negative_crop'] = True
@@ -104,14 +70,29 @@ def shrunk(node, scenes):
                 data_prefix=dict(img='images/train/'),
                 metainfo=dict(classes=tuple('0123456789')),
             )
-        return node
-    if isinstance(node, (list, tuple)):
-        if len(node) == 2 and all(type(n) is int for n in node):
-            if min(map(abs, node)) >= 320:
-                step = 32 if node[0] == node[1] else 1  # maybe not padded
-                return type(node)(n // 10 // step * step for n in node)
-        return type(node)(shrunk(item, scenes) for item in node)
-    return node
+
+    cfg = shrink(load_config(f'mmdet::{name}'), change)
+    settle(cfg, work_dir, BATCH)
+    cfg.default_hooks.checkpoint = None
+    for part in ('dataloader', 'evaluator', 'cfg'):
+        cfg[f'val_{part}'] = None
+    cfg.train_cfg.pop('dynamic_intervals', None)
+    if 'max_epochs' in cfg.train_cfg:
+        cfg.train_cfg.max_epochs = EPOCHS
+    else:
+        cfg.train_cfg.max_iters = EPOCHS * SCENES // BATCH
+    return cfg
+
+
+def smaller_pairs(value):
+    """Width and height, or lists of them."""
+    if not isinstance(value, (list, tuple)):
+        return value
+    if len(value) == 2 and all(type(n) is int for n in value):
+        if min(map(abs, value)) >= 320:
+            step = 32 if value[0] == value[1] else 1  # maybe not padded
+            return type(value)(n // 10 // step * step for n in value)
+    return type(value)(map(smaller_pairs, value))
 
 
 # What a run did
@@ -141,8 +122,7 @@ def train(cfg):
     file = Path(cfg.work_dir, 'config.py')
     file.parent.mkdir(parents=True, exist_ok=True)
     cfg.dump(file)
-    args = train_tool.parse_args([str(file), '--prune', 'infobatch'])
-    runner = train_tool.build_runner(train_tool.config_of(args))
+    runner = build_runner(make_config(file, prune='infobatch'))
     visits = Visits()
     runner.register_hook(visits)
     steps = runner.train_loop.max_iters  # of the unpruned run

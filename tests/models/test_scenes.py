@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from toy import hook_of
 
-from tools import train
+from bls_mm.runner.build import build_runner, make_config
 from tools.dataset_converters import prepare_scenes
 
 pytest.importorskip('mlxtend')
@@ -68,18 +68,14 @@ def test_scenes_have_boxes_and_maps_that_agree(folder):
 def test_config_trains_and_validates(file, folder, monkeypatch):
     pytest.importorskip(file.parent.name)
     monkeypatch.chdir(folder)
-    args = train.parse_args(
-        [str(file), '--work-dir', file.stem, '--cfg-options']
-        + ['train_dataloader.num_workers=0', 'val_dataloader.num_workers=0']
-        + ['train_dataloader.persistent_workers=False']
-        + ['val_dataloader.persistent_workers=False']
-    )
-    cfg = train.config_of(args)
+    no_workers = dict(num_workers=0, persistent_workers=False)
+    loaders = dict(train_dataloader=no_workers, val_dataloader=no_workers)
+    cfg = make_config(file, work_dir=file.stem, cfg_options=loaders)
     length = 'max_epochs' if file.parent.name == 'mmdet' else 'max_iters'
     cfg.train_cfg.merge({length: 2, 'val_interval': 2})
     cfg.experiment_name = cfg.visualizer.name = file.stem  # global in MMEngine
     cfg.log_level = 'WARNING'
-    runner = train.build_runner(cfg)
+    runner = build_runner(cfg)
     runner.train()
     assert hook_of(runner).scores.shape == (8,)
     assert hook_of(runner).scores.count_nonzero() == 8

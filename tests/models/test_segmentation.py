@@ -1,14 +1,13 @@
 """Real mmseg configs of the zoo, made small, on scenes of MNIST digits."""
 
 import time
-from itertools import count
 from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from small_configs import name_run, replace, settle, shrink
 from toy import StopAt, hook_of, record_scored
 
 from bls_mm.config.pruning import add_pruning
@@ -23,7 +22,6 @@ PSPNET = 'pspnet/pspnet_r50-d8_4xb4-80k_ade20k-512x512.py'
 UNET = 'unet/unet-s5-d16_pspnet_4xb4-40k_drive-64x64.py'  # RepeatDataset
 UPERNET = 'upernet/upernet_r18_4xb4-80k_ade20k-512x512.py'
 CHANNELS = {2048: 64, 1024: 32, 256: 32, 128: 8, 64: 4}
-NUMBER = count()
 WORKERS = dict(num_workers=1, persistent_workers=True)
 
 
@@ -39,45 +37,13 @@ def scenes(tmp_path_factory):
 
 def small_config(name, scenes, work_dir, **loader):
     """A config of the zoo on the scenes, with small images and networks."""
-    cfg = Config(shrunk(load_config(f'mmseg::{name}').to_dict(), scenes))
-    cfg.model.merge(
-        dict(
-            pretrained=None,
-            data_preprocessor=dict(size=(64, 64)),
-            test_cfg=dict(mode='whole'),
-        )
-    )
-    cfg.merge_from_dict(
-        dict(
-            work_dir=str(work_dir),
-            log_level='WARNING',
-            randomness=dict(seed=0),
-            train_cfg=dict(max_iters=ITERS, val_interval=10),
-            default_hooks=dict(checkpoint=dict(interval=5)),
-            train_dataloader=dict(
-                batch_size=BATCH,
-                num_workers=0,
-                persistent_workers=False,
-            ),
-            val_dataloader=dict(num_workers=0, persistent_workers=False),
-        )
-    )
-    cfg.train_dataloader.update(loader)
-    cfg.param_scheduler[0].end = ITERS
-    return cfg
 
-
-def shrunk(node, scenes):
-    """Shrink images and networks wherever they stand in a config."""
-    if isinstance(node, dict):
-        node = {key: shrunk(value, scenes) for key, value in node.items()}
+    def change(node):
         kind = node.get('type')
         if kind == 'ResNetV1c':
             node.update(depth=18, base_channels=8, stem_channels=8)
         elif kind == 'UNet':
             node.update(base_channels=4)
-        elif kind == 'SyncBN':
-            node['type'] = 'BN'
         elif kind == 'LoadAnnotations':
             node.pop('reduce_zero_label', None)
         elif kind in ('Resize', 'RandomResize') and 'scale' in node:
@@ -95,19 +61,30 @@ def shrunk(node, scenes):
                 seg_map_suffix='.png',
                 metainfo=dict(classes=('background', *'0123456789')),
             )
-        if 'num_classes' in node:
-            node['num_classes'] = 11
+        elif kind in ('PSPHead', 'FCNHead', 'UPerHead'):
+            node['channels'] = 8
+        replace(node, dict(num_classes=(None, 11)))
         width = node.get('in_channels')
         if width == [64, 128, 256, 512]:
             node['in_channels'] = [8, 16, 32, 64]
         elif width in CHANNELS:
             node['in_channels'] = CHANNELS[width]
-        if kind in ('PSPHead', 'FCNHead', 'UPerHead'):
-            node['channels'] = 8
-        return node
-    if isinstance(node, (list, tuple)):
-        return type(node)(shrunk(item, scenes) for item in node)
-    return node
+
+    cfg = shrink(load_config(f'mmseg::{name}'), change)
+    settle(cfg, work_dir, BATCH)
+    cfg.merge_from_dict(
+        dict(
+            model=dict(
+                data_preprocessor=dict(size=(64, 64)),
+                test_cfg=dict(mode='whole'),
+            ),
+            train_cfg=dict(max_iters=ITERS, val_interval=10),
+            default_hooks=dict(checkpoint=dict(interval=5)),
+        )
+    )
+    cfg.train_dataloader.update(loader)
+    cfg.param_scheduler[0].end = ITERS
+    return cfg
 
 
 # What a run did
@@ -142,8 +119,7 @@ def make_runner(cfg, prune='infobatch', **changes):
     """A runner with pruning and the hook that says what it visits."""
     cfg = add_pruning(cfg, prune)
     cfg.update(changes)
-    # MMEngine's hubs and visualizers are global, by these names.
-    cfg.experiment_name = cfg.visualizer.name = f'segmentation{next(NUMBER)}'
+    name_run(cfg)
     runner = Runner.from_cfg(cfg)
     visits = Visits()
     runner.register_hook(visits)

@@ -19,12 +19,13 @@ import torch
 import zoo_data
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from small_configs import replace, resize, settle, shrink
 from toy import hook_of
 
 from bls_mm import PRUNERS, BLSSampler
 from bls_mm.config.pruning import has_pruning
+from bls_mm.runner.build import build_runner, make_config
 from bls_mm.zoo import load_config
-from tools import train as train_tool
 from tools.dataset_converters import prepare_scenes
 
 pytest.importorskip('mlxtend')
@@ -41,7 +42,7 @@ FILES = [
 ]
 PRUNED = [file for file in FILES if '-bls-' in file]
 BATCH, ITERS = 2, 2
-SIZE_KEYS = ('crop_size', 'img_scale', 'img_size', 'scale', 'scales', 'size')
+SIZE_KEYS = {'crop_size', 'img_scale', 'img_size', 'scale', 'scales', 'size'}
 # What takes its time whatever the size of an image: by name, the value in the
 # zoo and here. All networks but the last keep their depth and width.
 COUNTS = {
@@ -259,57 +260,25 @@ class Recorder(Hook):
 
 def small_config(file, work_dir):
     """A config with small images, batches and nothing to download."""
-    args = train_tool.parse_args([str(file), '--work-dir', str(work_dir)])
-    cfg = train_tool.config_of(args)
-    for loader in (cfg.train_dataloader, cfg.val_dataloader):
-        loader.update(num_workers=0, persistent_workers=False)
-    cfg.train_dataloader.batch_size = BATCH
+    cfg = make_config(file, work_dir=str(work_dir))
     backbone = cfg.model.get('backbone') or {}
     # The images of Swin have to be multiples of its windows.
     keep_size = backbone.get('type') == 'SwinTransformer'
-    cfg = Config(smaller(cfg.to_dict(), keep_size))
-    cfg.merge_from_dict(
-        dict(
-            experiment_name=work_dir.name,  # MMEngine's hubs are global
-            log_level='WARNING',
-            randomness=dict(seed=0),
-        )
-    )
-    if 'visualizer' in cfg:
-        cfg.visualizer.name = work_dir.name
+
+    def change(node):
+        replace(node, COUNTS)
+        for key in () if keep_size else node.keys() & SIZE_KEYS:
+            node[key] = resize(node[key], smaller)
+        if node.get('type') == 'BlipTokenizer':
+            node['name_or_path'] = 'data/vocabulary'  # would be downloaded
+
+    cfg = shrink(cfg, change)
+    settle(cfg, work_dir, BATCH)
     return cfg
 
 
-def smaller(node, keep_size):
-    """Shrink images wherever they stand in a config, and drop weights."""
-    if isinstance(node, (list, tuple)):
-        return type(node)(smaller(item, keep_size) for item in node)
-    if not isinstance(node, dict):
-        return node
-    if node.get('type') == 'Pretrained':
-        return None  # would be downloaded
-    node = {key: smaller(value, keep_size) for key, value in node.items()}
-    for key in () if keep_size else SIZE_KEYS:
-        if key in node:
-            node[key] = smaller_size(node[key])
-    for key, (old, new) in COUNTS.items():
-        if node.get(key) == old:
-            node[key] = new
-    for key in ('pretrained', 'load_from'):
-        if isinstance(node.get(key), str):
-            node[key] = None  # would be downloaded
-    if node.get('type') == 'BlipTokenizer':
-        node['name_or_path'] = 'data/vocabulary'  # would be downloaded
-    return node
-
-
-def smaller_size(value):
-    """A size, or several, in pixels."""
-    if isinstance(value, (list, tuple)):
-        return type(value)(map(smaller_size, value))
-    if not isinstance(value, int) or value < 200:
-        return value
-    return max(64, value // 8 // 32 * 32)
+def smaller(pixels):
+    return pixels if pixels < 200 else max(64, pixels // 8 // 32 * 32)
 
 
 @pytest.mark.filterwarnings('ignore:__array__ impl:DeprecationWarning')
@@ -323,7 +292,7 @@ def test_config_trains(file, data, tmp_path, monkeypatch):
     # Metrics want packages of their own: read what they would be given.
     validation = cfg.val_dataloader
     cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
-    runner = train_tool.build_runner(cfg)
+    runner = build_runner(cfg)
     assert next(iter(runner.build_dataloader(validation)))
     recorder = Recorder()
     runner.register_hook(recorder)

@@ -1,92 +1,171 @@
-"""Which iteration of a pruned run is a given step of the unpruned one."""
+"""The forecast of a run: against runs, and in words."""
 
 import pytest
+from toy import hook_of, make_runner
 
-from bls_mm.passes.budget import Budget, Pass, iterations_left
-from bls_mm.passes.forecast import count_multiples, iteration_at
+from bls_mm import InfoBatch, RandomPrune, SeTa
+from bls_mm.passes.budget import Budget
+from bls_mm.passes.forecast import describe, forecast
+from bls_mm.passes.shares import EASY_SHARE, Shares, expected_shares
+from bls_mm.pruners import Pruner
 
-BUDGET = Budget(80, 10)  # 8 passes, of which 1 to 6 are pruned
-FIRST = Pass(0, 0, 10, 10)
-PRUNED = Pass(2, 20, 30, 6)
-ANNEALED = Pass(7, 70, 80, 10)
-
-
-def at(step, start, current, budget=BUDGET, delta=0.875):
-    return iteration_at(step, start, current, budget, delta)
-
-
-@pytest.mark.parametrize('step', [0, 1, 9, 10, 11, 55, 80, 81, 1000])
-def test_iteration_is_the_step_before_anything_is_pruned(step):
-    assert at(step, 0, FIRST) == step
-
-
-@pytest.mark.parametrize('step', range(21, 31))
-def test_steps_of_the_current_pass_are_exact(step):
-    """The first iteration after which as many steps are made."""
-    done = at(step, 16, PRUNED) - 16
-
-    def steps_after(iterations):
-        return Pass(2, 20, 30, 6, done=iterations).step
-
-    assert steps_after(done - 1) < step <= steps_after(done)
-
-
-@pytest.mark.parametrize(
-    ('step', 'iteration'),
-    [(20, 16), (10, 8), (0, 0), (31, 23), (40, 28), (70, 46), (75, 51)],
+ITERATIONS = dict(
+    train_cfg=dict(by_epoch=False, max_iters=75),
+    train_dataloader__sampler__shuffle=True,
 )
-def test_steps_of_other_passes_are_past_or_predicted(step, iteration):
-    """Pruned passes as this one, those after `delta` as without pruning."""
-    assert at(step, 16, PRUNED) == iteration
 
 
-def test_end_of_the_run_is_the_end_that_is_predicted():
-    end = 16 + iterations_left(PRUNED, BUDGET, 0.875)
-    assert [at(step, 16, PRUNED) for step in (80, 81, 100)] == [
-        end,
-        end + 1,
-        end + 20,
-    ]
+class OwnRule(Pruner):
+    def select_ratio(self, scores, generator, epoch):
+        raise NotImplementedError
 
 
-@pytest.mark.parametrize('current', [FIRST, PRUNED, ANNEALED])
-@pytest.mark.parametrize('delta', [0.0, 0.5, 0.875, 1.0])
-@pytest.mark.parametrize('budget', [BUDGET, Budget(87, 32, 3)])
-def test_iterations_grow_with_the_steps(current, delta, budget):
-    iterations = [at(step, 16, current, budget, delta) for step in range(100)]
-    assert iterations == sorted(iterations)
-    end = 16 + iterations_left(current, budget, delta)
-    assert max(iterations[: budget.steps + 1]) == end
-
-
-@pytest.mark.parametrize('length', [0, 1])
-def test_pass_that_waits_for_a_full_batch_makes_its_steps_later(length):
-    assert at(25, 16, Pass(2, 20, 30, length)) == 17
-
-
-def test_pass_that_is_over_knows_no_share():
-    """A resumed run, before its next pass."""
-    assert at(31, 16, Pass(2, 30, 30, 0)) == 17
-    assert at(80, 16, Pass(2, 30, 30, 0)) == 66
+def run_and_forecast(folder, **changes):
+    runner = make_runner(folder, **changes)
+    runner.train()
+    hook = hook_of(runner)
+    sampler = hook.planner.sampler
+    expected = forecast(
+        hook.planner.budget,
+        sampler.pruner,
+        sampler.full_size,
+        runner.train_dataloader.batch_sampler.batch_size,
+    )
+    assert expected.full_visits == hook.visited_unpruned
+    return expected, hook.visited, runner.iter
 
 
 @pytest.mark.parametrize(
-    ('first', 'last', 'interval', 'offset'),
+    'pruner',
     [
-        (1, 80, 10, 0),
-        (10, 80, 10, 0),
-        (11, 79, 10, 0),
-        (5, 80, 7, 5),
-        (6, 80, 7, 5),
-        (9, 8, 1, 0),
-        (1, 80, 0, 0),
-        (1, 80, -1, 0),
-        (81, 80, 1, 0),
+        None,
+        dict(type='RandomPrune', prune_ratio=0.3),
+        dict(type='SeTa', prune_ratio=0.2, num_groups=1),
+        dict(type='SeTa', target_saving=0.35),
+        dict(type='RandomPrune', target_saving=0.2),
     ],
 )
-def test_count_multiples_counts_one_by_one(first, last, interval, offset):
-    expected = sum(
-        interval > 0 and (number - offset) % interval == 0
-        for number in range(first, last + 1)
+@pytest.mark.parametrize(
+    'changes',
+    [
+        {},
+        dict(train_dataloader__dataset__size=41),
+        dict(
+            train_dataloader__dataset__size=43,
+            train_dataloader__drop_last=True,
+        ),
+        ITERATIONS,
+        dict(ITERATIONS, train_dataloader__dataset__size=37),
+    ],
+)
+def test_forecast_is_what_the_run_does(tmp_path, pruner, changes):
+    changes = dict(changes, train_dataloader__sampler__pruner=pruner)
+    expected, visited, iterations = run_and_forecast(tmp_path, **changes)
+    assert not expected.assumption
+    assert (expected.visits, expected.iterations) == (visited, iterations)
+
+
+@pytest.mark.parametrize('size', [40, 41])
+def test_infobatch_reaches_its_target_up_to_random_rounding(tmp_path, size):
+    expected, visited, iterations = run_and_forecast(
+        tmp_path,
+        train_dataloader__dataset__size=size,
+        train_dataloader__sampler__pruner=dict(
+            type='InfoBatch', target_saving=0.2
+        ),
     )
-    assert count_multiples(first, last, interval, offset) == expected
+    assert not expected.assumption
+    assert abs(expected.visits - visited) <= 2
+    assert abs(expected.iterations - iterations) <= 1
+
+
+@pytest.mark.parametrize(
+    'pruner, share, annealed, assumption',
+    [
+        (InfoBatch(0.5), 0.5 * EASY_SHARE, 0, '46% of the samples score'),
+        (SeTa(), 1 - 0.9 * 0.8, 0.1, 'its 5 groups are of equal size'),
+        (OwnRule(0.25), 0.25, 0, 'OwnRule drops 25% of all samples'),
+    ],
+)
+def test_what_depends_on_scores_is_assumed(
+    pruner, share, annealed, assumption
+):
+    expected = forecast(Budget(1000, 10), pruner, 100, 10)
+    assert assumption in expected.assumption
+    assert expected.pruned == range(1, 87)
+    wanted = (86 * share + 13 * annealed) / 100
+    assert expected.saving == pytest.approx(wanted, abs=0.01)
+
+
+@pytest.mark.parametrize('ratio, saved', [(0.3, 12), (0.5, 20), (0.7, 28)])
+def test_long_run_saves_what_is_reported_of_batch_losses(ratio, saved):
+    expected = forecast(Budget(78000, 390), InfoBatch(ratio), 49920)
+    assert round(100 * expected.saving) == saved
+
+
+def test_share_of_a_rule_of_ones_own_can_be_registered():
+    class HalfPrune(OwnRule):
+        pass
+
+    expected_shares.register(HalfPrune, lambda pruner: Shares(0.5))
+    assert forecast(Budget(40, 10), HalfPrune(), 40).saving == 0.25
+
+
+def test_target_out_of_reach_is_refused():
+    message = r'target_saving` should be at most 0\.6 in a run of 3 passes'
+    with pytest.raises(ValueError, match=message):
+        forecast(Budget(30, 10), InfoBatch(target_saving=0.7), 40)
+
+
+@pytest.mark.parametrize(
+    'pruner, budget, lines',
+    [
+        (
+            InfoBatch(0.5),
+            Budget(120, 10),
+            [
+                'InfoBatch(prune_ratio=0.5) prunes epochs 2 to 10 of 12.',
+                'The run visits about 399 instead of 480 samples (16.9% '
+                'saved) in about 102 instead of 120 iterations, if 46% of '
+                'the samples score below the mean.',
+            ],
+        ),
+        (
+            SeTa(target_saving=0.25),
+            Budget(20, 10),
+            [
+                'SeTa(target_saving=0.25) prunes epoch 2 of 2.',
+                'The run visits 60 instead of 80 samples (25.0% saved) in 15 '
+                'instead of 20 iterations.',
+            ],
+        ),
+        (
+            RandomPrune(0.5),
+            Budget(10, 10),
+            [
+                'RandomPrune(prune_ratio=0.5) prunes none of 1 epochs.',
+                'The run visits 40 instead of 40 samples (0.0% saved) in 10 '
+                'instead of 10 iterations.',
+            ],
+        ),
+        (
+            None,
+            Budget(10, 10),
+            [
+                'The run has no pruner.',
+                'The run visits 40 instead of 40 samples (0.0% saved) in 10 '
+                'instead of 10 iterations.',
+            ],
+        ),
+    ],
+)
+def test_two_lines_say_what_is_pruned_and_saved(pruner, budget, lines):
+    assert describe(forecast(budget, pruner, 40, 4), pruner) == lines
+
+
+def test_passes_of_a_stream_are_not_called_epochs():
+    pruner = RandomPrune(0.5)
+    expected = forecast(Budget(75, 37, 4), pruner, 37, 4)
+    assert describe(expected, pruner, 'pass')[0].endswith(
+        'passes 2 to 7 of 9.'
+    )

@@ -16,10 +16,15 @@ from pages import (
     tokens_of,
 )
 
+from bls_mm.cli import COMMANDS
 from bls_mm.zoo import zoo_path
 
 # What the documents call the files of a reader.
 PLACEHOLDERS = re.compile(r'CONFIG|my_\w+\.py')
+# A command in the middle of a sentence, with something after its name.
+COMMAND = re.compile(
+    r'((python )?tools/[\w/]+\.py|(bls-mm|python -m bls_mm) [\w-]+) '
+)
 TARGETS = re.findall('(?m)^([a-z-]+):', (ROOT / 'Makefile').read_text())
 
 
@@ -29,7 +34,7 @@ class ParsedError(Exception):
 
 def parse(name, argv, monkeypatch):
     """Arguments as a tool takes them; ends the test if it refuses them."""
-    dotted = f'tools.{name}'.replace('/', '.')
+    dotted = name.replace('/', '.')
     spec = importlib.util.find_spec(dotted)
     if spec.submodule_search_locations:
         dotted += '.__main__'
@@ -51,19 +56,33 @@ def parse(name, argv, monkeypatch):
 def tool_command(words):
     """The tool that a command comes down to, and its arguments."""
     if words[:3] == ['mim', 'train', 'bls_mm']:
-        return 'train', words[3:]
+        return 'tools.train', words[3:]
     if words[:3] == ['mim', 'run', 'bls_mm']:
-        return words[3], words[4:]
+        return f'tools.{words[3]}', words[4:]
+    if words[0] == 'bls-mm':
+        return package_command(words[1:])
+    if 'bls_mm' in words and words[words.index('bls_mm') - 1] == '-m':
+        return package_command(words[words.index('bls_mm') + 1 :])
     if words[0] == 'bash' or words[0].endswith('python'):
         words = words[1:]
     if words[:1] == ['-m'] and words[1].startswith('tools.'):
-        return words[1].removeprefix('tools.'), words[2:]
+        return words[1], words[2:]
     tool = re.fullmatch(r'tools/([\w/]+)\.(py|sh)', words[0])
     if tool is None:
         return None, words
     if tool[1] == 'dist_train':
-        return 'train', [words[1], *words[3:]]
-    return tool[1], words[1:]
+        return 'tools.train', [words[1], *words[3:]]
+    if tool[1] == 'slurm_train':
+        return 'tools.train', words[3:]
+    return f'tools.{tool[1]}', words[1:]
+
+
+def package_command(words):
+    """The module of `bls-mm COMMAND`, and its arguments."""
+    if words[0].startswith('-'):
+        return 'bls_mm.cli', words
+    assert words[0] in COMMANDS, words[0]
+    return f'bls_mm.commands.{words[0].replace("-", "_")}', words[1:]
 
 
 def check_command(words, monkeypatch):
@@ -78,7 +97,7 @@ def check_command(words, monkeypatch):
     if words[0] == 'make':
         assert words[1] in TARGETS
     if tool is None:
-        assert 'tools/' not in ' '.join(words), 'not understood here'
+        assert not re.search('tools/|bls.mm', ' '.join(words)), 'what is it?'
         return
     parsed = parse(tool, args, monkeypatch)
     configs = [getattr(parsed, 'config', None)]
@@ -118,11 +137,11 @@ def test_commands_of_notebook_parse(monkeypatch):
 @pytest.mark.parametrize('page', named(PAGES))
 def test_flags_in_text_of_page_exist(page, monkeypatch, capsys):
     for token in tokens_of(page):
-        tool = re.match(r'(?:python )?tools/([\w/]+)\.py ', token.content)
-        if token.type != 'code_inline' or not tool:
+        if token.type != 'code_inline' or not COMMAND.match(token.content):
             continue
+        tool, _ = tool_command(token.content.split())
         with pytest.raises(SystemExit):
-            parse(tool[1], ['--help'], monkeypatch)
+            parse(tool, ['--help'], monkeypatch)
         known = re.findall(r'(?<![\w-])--[\w-]+', capsys.readouterr().out)
         flags = re.findall(r'(?<= )--[\w-]+', token.content)
         assert set(flags) <= set(known), token.content

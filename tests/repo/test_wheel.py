@@ -18,7 +18,8 @@ from PIL import Image
 import bls_mm
 
 ROOT = Path(__file__).parents[2]
-NOT_COPIED = ('.*', '__pycache__', '_build', 'build', 'data', 'dist', '*_dirs')
+NOT_COPIED = ('.*', '__pycache__', '_build', 'build', 'dist', '*_dirs')
+DATA = str(ROOT / 'data')  # not that of the tests
 PRUNED = 'bls_mm::demo/resnet_mnist-bls-infobatch.py'
 
 
@@ -41,7 +42,14 @@ def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp('built')
     source, out = folder / 'source', folder / 'dist'
     ignored = shutil.ignore_patterns(*NOT_COPIED)
-    shutil.copytree(ROOT, source, ignore=ignored)
+    shutil.copytree(
+        ROOT,
+        source,
+        ignore=lambda folder, names: {
+            *ignored(folder, names),
+            *(n for n in names if os.path.join(folder, n) == DATA),
+        },
+    )
     run(sys.executable, '-m', 'build', '-n', '-o', out, source)
     return out
 
@@ -93,11 +101,16 @@ def test_wheel_holds_the_package_its_configs_and_tools(built):
         '.mim' / file.relative_to(ROOT)
         for folder in ('configs', 'tools')
         for file in (ROOT / folder).rglob('*.*')
-        if not {'env', '__pycache__', 'setup_env.sh'} & set(file.parts)
+        if not {'dev', '__pycache__'} & set(file.parts)
     }
     expected |= {Path('py.typed'), Path('.mim/model-index.yml')}
+    expected |= {Path('analysis/report.html.j2')}
     left = {file.as_posix() for file in expected} ^ shipped
     assert all(name.startswith(info) for name in left), left
+
+
+def test_index_would_take_the_files(built):
+    run(sys.executable, '-m', 'twine', 'check', '--strict', *built.iterdir())
 
 
 def test_sdist_holds_what_building_and_testing_need(built):
@@ -130,9 +143,17 @@ def test_installed_package_trains_a_config_of_its_own(python, elsewhere):
     )
     code = 'import bls_mm, os; print(os.path.dirname(bls_mm.__file__))'
     package = Path(run(python, '-c', code).split()[-1])
-    train = package / '.mim' / 'tools' / 'train.py'
     env = dict(os.environ, OMP_NUM_THREADS='1')
-    output = run(python, train, 'mine.py', '--work-dir', 'out', env=env)
+    shown = {
+        run(*command, 'mine.py', '--dry-run', env=env).split('\n\n')[-1]
+        for command in (
+            [python, '-m', 'bls_mm', 'train'],
+            [python, package / '.mim' / 'tools' / 'train.py'],
+        )
+    }
+    assert len(shown) == 1 and 'epochs 2 to 3 of 4\n' in shown.pop()
+    command = python.parent / 'bls-mm'
+    output = run(command, 'train', 'mine.py', '--work-dir', 'out', env=env)
     assert re.search(r'BLS: visited \d\d samples instead of 32', output)
     assert 'Failed to search registry' not in output
     assert (elsewhere / 'out' / 'epoch_4.pth').is_file()

@@ -4,7 +4,7 @@ import pytest
 from mmengine.config import Config
 from toy import make_config, train
 
-from tools.train import build_runner
+from bls_mm.runner.build import build_runner
 
 
 @pytest.mark.parametrize('hooks', [[], [dict(type='BLSHook')]])

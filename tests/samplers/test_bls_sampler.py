@@ -56,6 +56,12 @@ def dealt(samplers):
 
 # Without a pruner
 
+# What MMEngine's own tests of `DefaultSampler` look at, and its users.
+ATTRIBUTES = (
+    'dataset', 'epoch', 'num_samples', 'rank', 'round_up', 'seed', 'shuffle',
+    'total_size', 'world_size',
+)  # fmt: skip
+
 
 @pytest.mark.parametrize('round_up', [True, False])
 @pytest.mark.parametrize('shuffle', [True, False])
@@ -71,12 +77,14 @@ def test_sampler_equals_default_sampler(
     )
     theirs = on_ranks(world_size, lambda: DefaultSampler(data, **settings))
     for mine, default in zip(ours, theirs):
-        assert (list(mine), len(mine)) == (list(default), len(default))
-        for epoch in (0, 1, 5, 2):
-            mine.set_epoch(epoch)
-            default.set_epoch(epoch)
+        for epoch in (None, 0, 1, 5, 2):
+            if epoch is not None:
+                mine.set_epoch(epoch)
+                default.set_epoch(epoch)
             assert list(mine) == list(default)
             assert list(mine) == list(default)  # and once more
+            for name in ATTRIBUTES:
+                assert getattr(mine, name) == getattr(default, name), name
             assert len(mine) == len(default)
 
 
@@ -100,6 +108,20 @@ def test_sampler_equals_default_sampler_when_the_seed_is_drawn():
     theirs = DefaultSampler(range(30))
     assert ours.seed == theirs.seed
     assert list(ours) == list(theirs)
+
+
+def test_sampler_without_a_seed_takes_the_one_of_all_ranks(monkeypatch):
+    name = 'bls_mm.samplers.bls_sampler.sync_random_seed'
+    monkeypatch.setattr(name, lambda: 7)
+    assert BLSSampler(range(30), pruner=None, seed=None).seed == 7
+
+
+def test_order_of_an_epoch_is_torchs_permutation():
+    sampler = BLSSampler(range(100), pruner=None, seed=0)
+    sampler.set_epoch(10)
+    generator = torch.Generator().manual_seed(10)
+    expected = torch.randperm(100, generator=generator)
+    assert list(sampler) == expected.tolist()
 
 
 def test_sampler_equals_default_sampler_when_there_are_many():
@@ -152,6 +174,7 @@ def test_ranks_visit_exactly_what_is_kept_padding_apart(
         for sampler in samplers:
             assert sampler.selected == number
             assert sampler.total_size == len(visited)
+            assert sampler.num_samples == len(list(sampler))
 
 
 @pytest.mark.parametrize('world_size', WORLD_SIZES)
@@ -310,11 +333,39 @@ def test_wrong_pruner_is_refused_by_its_config_entry(pruner, error, message):
         BLSSampler(range(10), pruner=pruner)
 
 
-def test_empty_dataset_is_refused():
-    with pytest.raises(
-        ValueError, match='`train_dataloader.dataset` is empty'
-    ):
-        BLSSampler(range(0))
+class Stream(torch.utils.data.IterableDataset):
+    """Samples without an index."""
+
+    def __iter__(self):
+        return iter(range(40))
+
+
+class StreamOf40(Stream):
+    """Samples without an index, whose number is known."""
+
+    def __len__(self):
+        return 40
+
+
+@pytest.mark.parametrize(
+    'dataset, settings, error, message',
+    [
+        (range(0), {}, ValueError, 'dataset` is empty'),
+        (Stream(), {}, TypeError, 'dataset` should have .* but got Stream'),
+        (StreamOf40(), {}, TypeError, 'dataset` should .* got StreamOf40'),
+        (range(9), dict(shuffle='no'), TypeError, "shuffle` .* got 'no'"),
+        (range(9), dict(round_up=None), TypeError, 'round_up` .* got None'),
+        (range(9), dict(seed='3'), TypeError, "seed` .* integer, .* '3'"),
+        (range(9), dict(seed=1.5), TypeError, 'seed` .* integer, .* got 1.5'),
+        (range(9), dict(seed=2**63), ValueError, r'seed` .* in \[.* 9223372'),
+    ],
+)
+def test_sampler_refuses_a_setting_by_its_config_entry(
+    dataset, settings, error, message
+):
+    match = '`train_dataloader.' + ('sampler.' if settings else '') + message
+    with pytest.raises(error, match=match):
+        BLSSampler(dataset, **settings)
 
 
 def test_sampler_takes_a_pruner_that_is_built():

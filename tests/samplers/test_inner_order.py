@@ -1,7 +1,11 @@
 """Samplers with a purpose of their own, filtered."""
 
+from itertools import repeat
+
 import pytest
 import torch
+from mmengine.registry import DATA_SAMPLERS
+from torch.utils.data import Sampler
 from toy import ToyDataset, hook_of, train
 
 from bls_mm import BLSSampler
@@ -35,7 +39,9 @@ def visit(made, epoch, **kept):
 @pytest.mark.parametrize('name', INNER)
 def test_inner_yields_its_own_order_when_nothing_is_pruned(name):
     made = sampler(**INNER[name])
-    alone = made._inner._sampler
+    alone = DATA_SAMPLERS.build(
+        dict(INNER[name]), default_args=dict(dataset=ToyDataset(12), seed=3)
+    )
     for epoch in range(3):
         order = visit(made, epoch)
         alone.set_epoch(epoch)
@@ -84,28 +90,59 @@ def test_ranks_share_what_inner_yields(monkeypatch, world_size):
     assert dealt[: len(expected)] == expected
 
 
+class Inner(Sampler):
+    """A sampler with a purpose of its own; its faults are settings."""
+
+    def __init__(self, dataset, seed=None, yields=None):
+        self.yields = range(len(dataset)) if yields is None else yields
+
+    def __len__(self):
+        return len(self.yields)
+
+    def __iter__(self):
+        return iter(self.yields)
+
+    def set_epoch(self, epoch):
+        """Yield the same in each pass."""
+
+
+class Endless(Inner):
+    def __iter__(self):
+        return repeat(0)
+
+
+class WithoutLength(Inner):
+    __len__ = property()
+
+
+class WithoutEpochs(Inner):
+    set_epoch = property()
+
+
 @pytest.mark.parametrize(
-    'name, reason',
+    'inner, reason',
     [
-        ('mmdet.GroupMultiSourceSampler', 'several sources'),
-        ('mmdet.MultiSourceSampler', 'several sources'),
-        ('InfiniteSampler', 'leave `inner` out'),
-        ('NoSuchSampler', 'unknown type'),
+        (dict(type='mmdet.GroupMultiSourceSampler'), 'several sources'),
+        (dict(type='mmdet.MultiSourceSampler'), 'several sources'),
+        (dict(type='InfiniteSampler'), 'leave `inner` out'),
+        (dict(type='DefaultSampler'), 'leave `inner` out'),
+        (dict(type='BLSSampler'), 'BLSSampler cannot be filtered'),
+        (dict(type='NoSuchSampler'), "unknown type 'NoSuchSampler'"),
+        ('RepeatAugSampler', "dict with a `type`, but got 'RepeatAug"),
+        (dict(type=Inner, repeats=3), "'repeats'"),
+        (dict(type=Inner, yields=[]), 'should yield indices, but got none'),
+        (dict(type=Inner, yields=[0, 45]), r'in \[0, 12\), but got 45'),
+        (dict(type=Endless), 'Endless yields without end'),
+        (dict(type=WithoutLength), 'should have a `__len__`'),
+        (dict(type=WithoutEpochs), 'should have a `set_epoch`'),
     ],
 )
-def test_inner_without_a_meaning_is_refused(name, reason):
-    with pytest.raises(ValueError, match=f'sampler.inner.*{reason}'):
-        sampler(type=name)
-
-
-def test_inner_should_be_a_config():
-    with pytest.raises(TypeError, match='`train_dataloader.sampler.inner`'):
-        BLSSampler(ToyDataset(12), inner='RepeatAugSampler')
-
-
-def test_leftover_of_another_sampler_tells_how_to_keep_it():
-    with pytest.raises(TypeError, match='`num_repeats`.*inner=_base_'):
-        BLSSampler(ToyDataset(12), num_repeats=3)
+def test_inner_is_refused_with_a_reason(inner, reason):
+    entry = '`train_dataloader.sampler.inner`'
+    with pytest.raises((TypeError, ValueError), match=f'{entry}.*{reason}'):
+        made = BLSSampler(ToyDataset(12), inner=inner)
+        made.attach()
+        made.begin_pass(0)
 
 
 @pytest.mark.parametrize('loop', ['epochs', 'iterations'])

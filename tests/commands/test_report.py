@@ -1,9 +1,9 @@
-"""`tools/analyze_scores.py`: the command line of the report."""
+"""`bls_mm report`: what it prints and writes."""
 
 import pytest
 from toy import train
 
-from tools import analyze_scores
+from bls_mm.commands import report
 
 
 def test_command_prints_the_answer_and_the_files(tmp_path, capsys):
@@ -14,7 +14,7 @@ def test_command_prints_the_answer_and_the_files(tmp_path, capsys):
     config += "    sampler=dict(type='BLSSampler'))\n"
     (tmp_path / 'config.py').write_text(config)
     out = tmp_path / 'out'
-    analyze_scores.main([str(tmp_path), '--out', str(out), '--top', '0'])
+    report.main([str(tmp_path), '--out', str(out), '--top', '0'])
     printed = capsys.readouterr().out
     assert 'Nothing was pruned by the end of pass 1 of 1.' in printed
     assert f'Wrote {out}/report.html and {out}/scores.csv' in printed
@@ -23,10 +23,10 @@ def test_command_prints_the_answer_and_the_files(tmp_path, capsys):
 
 def test_command_line_says_what_is_wrong(tmp_path):
     with pytest.raises(SystemExit, match='error: There is no checkpoint'):
-        analyze_scores.main([str(tmp_path)])
+        report.main([str(tmp_path)])
 
 
 def test_negative_number_of_pictures_is_a_wrong_argument(tmp_path, capsys):
     with pytest.raises(SystemExit):
-        analyze_scores.main([str(tmp_path), '--top', '-1'])
+        report.main([str(tmp_path), '--top', '-1'])
     assert '`--top` should be 0 or more' in capsys.readouterr().err

@@ -16,6 +16,27 @@ from tools.dev.resume_check.run import SIZE, make_config
 
 TOOLS = Path(__file__).parents[2] / 'tools'
 SCRIPT = ['bash', str(TOOLS / 'dist_train.sh')]
+SLURM = ['bash', str(TOOLS / 'slurm_train.sh')]
+# Starts the tasks of a job on this machine, with the environment that Slurm
+# gives them, once it has written down what it was asked for.
+SRUN = f"""#!{sys.executable}
+import os, subprocess, sys
+words = sys.argv[1:]
+with open(os.environ['ASKED'], 'w') as file:
+    print(*words, sep='\\n', file=file)
+options = [word for word in words if word.startswith('--')]
+settings = dict(option[2:].partition('=')[::2] for option in options)
+env = dict(os.environ, SLURM_NTASKS=settings['ntasks'])
+env.update(SLURM_NODELIST='node[7-8]')
+command = words[words.index('python') :]
+tasks = [
+    subprocess.Popen(
+        command, env=dict(env, SLURM_PROCID=str(i), SLURM_LOCALID=str(i))
+    )
+    for i in range(int(settings['ntasks']))
+]
+sys.exit(max(task.wait() for task in tasks))
+"""
 pytestmark = pytest.mark.slow
 
 
@@ -77,9 +98,8 @@ def test_threads_of_the_process_group_end_with_the_training(tmp_path, config):
     script.write_text(
         'import sys\n'
         'from pathlib import Path\n'
-        f'sys.path.insert(0, {str(TOOLS)!r})\n'
-        'import train\n'
-        'train.main()\n'
+        'from bls_mm.commands.train import main\n'
+        'main()\n'
         "threads = Path('/proc/self/task').glob('*/comm')\n"
         'print(*[thread.read_text() for thread in threads])\n'
     )
@@ -118,34 +138,79 @@ def test_dist_train_uses_the_gpus(tmp_path, config):
     assert load(path)['bls']['world_size'] == ranks
 
 
-def test_slurm_launcher_starts_ranks(tmp_path, config):
-    """Two tasks as `srun` would start them, on this machine."""
-    fake = tmp_path / 'scontrol'
-    fake.write_text('#!/bin/sh\n[ "$*" = "show hostname node[7-8]" ] || exit\n'
-                    'printf "127.0.0.1\\n127.0.0.2\\n"\n')  # fmt: skip
-    fake.chmod(0o755)
+def test_module_is_a_program_of_torchrun(tmp_path, config):
     env = environment()
-    env.update(
-        PATH=os.pathsep.join([str(tmp_path), env['PATH']]),
-        MASTER_PORT=env['PORT'],
-        SLURM_NTASKS='2',
-        SLURM_NODELIST='node[7-8]',
+    command = [sys.executable, '-m', 'torch.distributed.run']
+    command += ['--nproc_per_node', '2', '--master_port', env['PORT']]
+    command += ['-m', 'bls_mm', 'train', config, '--launcher', 'pytorch']
+    subprocess.run(
+        [*command, *options(tmp_path)], env=env, check=True, timeout=200
     )
-    env.pop('MASTER_ADDR', None)
-    command = [sys.executable, str(TOOLS / 'train.py'), config]
-    tasks = [
-        subprocess.Popen(
-            [*command, '--launcher', 'slurm', *options(tmp_path)],
-            env=dict(env, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank)),
-        )
-        for rank in range(2)
-    ]
-    try:
-        assert [task.wait(200) for task in tasks] == [0, 0]
-    finally:
-        for task in tasks:
-            task.kill()
     assert_two_ranks_trained(tmp_path)
+
+
+def write_program(path, text):
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def slurm_environment(tmp_path, **settings):
+    """Programs of Slurm, and what the user sets."""
+    folder = tmp_path / 'slurm'
+    folder.mkdir()
+    write_program(folder / 'srun', SRUN)
+    hosts = 'printf "127.0.0.1\\n127.0.0.2\\n"'
+    write_program(
+        folder / 'scontrol',
+        f'#!/bin/sh\n[ "$*" = "show hostname node[7-8]" ] && {hosts}\n',
+    )
+    env = environment()
+    for name in ('MASTER_ADDR', 'GPUS', 'GPUS_PER_NODE', 'CPUS_PER_TASK'):
+        env.pop(name, None)
+    env['PATH'] = os.pathsep.join([str(folder), env['PATH']])
+    asked = str(folder / 'asked')
+    return dict(env, MASTER_PORT=env['PORT'], ASKED=asked, **settings)
+
+
+def test_slurm_train_starts_ranks(tmp_path, config):
+    env = slurm_environment(
+        tmp_path, GPUS='2', CPUS_PER_TASK='3', SRUN_ARGS='--mem=4G --qos=high'
+    )
+    subprocess.run(
+        [*SLURM, 'gpu', 'my job', config, *options(tmp_path)],
+        env=env,
+        check=True,
+        timeout=200,
+    )
+    assert_two_ranks_trained(tmp_path)
+    words = Path(env['ASKED']).read_text().splitlines()
+    assert words == [
+        *('--partition=gpu', '--job-name=my job', '--gres=gpu:2'),
+        *('--ntasks=2', '--ntasks-per-node=2', '--cpus-per-task=3'),
+        *('--kill-on-bad-exit=1', '--mem=4G', '--qos=high'),
+        *('python', '-u', str(TOOLS / 'train.py'), str(config)),
+        *('--launcher', 'slurm', *options(tmp_path)),
+    ]
+
+
+@pytest.mark.parametrize(
+    'settings, gres, tasks',
+    [
+        ({}, 8, 8),
+        (dict(GPUS='16'), 8, 16),
+        (dict(GPUS='4', GPUS_PER_NODE='2'), 2, 4),
+    ],
+)
+def test_slurm_train_spreads_tasks_over_nodes(tmp_path, settings, gres, tasks):
+    env = slurm_environment(tmp_path, **settings)
+    write_program(tmp_path / 'slurm' / 'python', '#!/bin/sh\n')
+    env['PATH'] = os.pathsep.join([str(tmp_path / 'slurm'), env['PATH']])
+    subprocess.run([*SLURM, 'p', 'j', 'c.py'], env=env, check=True)
+    words = Path(env['ASKED']).read_text().splitlines()
+    assert words[2:5] == [
+        *(f'--gres=gpu:{gres}', f'--ntasks={tasks}'),
+        f'--ntasks-per-node={gres}',
+    ]
 
 
 def run_with_a_fake_python(tmp_path, *argv, **settings):
@@ -187,8 +252,15 @@ def test_dist_train_takes_the_settings_of_openmmlab(tmp_path):
     assert words[-2:] == ['--cfg-options', 'a.b=[1, 2]']
 
 
-@pytest.mark.parametrize('argv', [[], ['config.py']])
-def test_dist_train_says_how_to_use_it(tmp_path, argv):
-    status, _, error = run_with_a_fake_python(tmp_path, *argv)
-    assert status == 2
-    assert error == 'usage: tools/dist_train.sh CONFIG GPUS [ARG...]\n'
+@pytest.mark.parametrize(
+    'script, argv, usage',
+    [
+        (SCRIPT, [], 'dist_train.sh CONFIG GPUS [ARG...]'),
+        (SCRIPT, ['config.py'], 'dist_train.sh CONFIG GPUS [ARG...]'),
+        (SLURM, ['p', 'j'], 'slurm_train.sh PARTITION JOB_NAME CONFIG [ARG'),
+    ],
+)
+def test_script_says_how_to_use_it(script, argv, usage):
+    done = subprocess.run([*script, *argv], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f'usage: tools/{usage}')

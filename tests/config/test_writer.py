@@ -1,13 +1,13 @@
-"""`tools/make_pruned_config.py`: what it writes gives the right config."""
+"""Config files that are written: they give the config that was meant."""
 
 from importlib.util import find_spec
 
 import pytest
 from toy import hook_of
 
-from bls_mm.config.pruning import add_pruning
+from bls_mm.config import add_pruning, write_config
+from bls_mm.runner.build import build_runner, make_config
 from bls_mm.zoo import load_config
-from tools import make_pruned_config, train
 
 BASE = """
 model = dict(type='ToyModel')
@@ -36,13 +36,11 @@ BLS = """sampler=dict(
 EMA = dict(type='EMAHook')
 
 
-def make(folder, text, *options, output='made/config.py'):
+def make(folder, text, **options):
     """The base config and the file that was made for it."""
     base = folder / 'base_config.py'
     base.write_text(text)
-    output = folder / output
-    make_pruned_config.main([str(base), '-o', str(output), *options])
-    return base, output
+    return base, write_config(base, folder / 'made' / 'config.py', **options)
 
 
 def settings_of(cfg):
@@ -65,7 +63,7 @@ def stripped(value):
 
 
 def test_plain_config_gets_three_lines(tmp_path):
-    _, file = make(tmp_path, BASE, '--prune-ratio', '0.3')
+    _, file = make(tmp_path, BASE, prune_ratio=0.3)
     assert (
         file.read_text()
         == """\
@@ -86,7 +84,7 @@ custom_hooks = [dict(type='BLSHook')]
 def test_custom_imports_and_hooks_of_the_base_are_kept(tmp_path):
     own = "custom_imports = dict(imports=['toy'])\n"
     own += f'custom_hooks = [{EMA}]\n'
-    base, file = make(tmp_path, BASE + own, '--prune=seta', '--score=ema')
+    base, file = make(tmp_path, BASE + own, prune='seta', score='ema')
     text = file.read_text()
     assert '[\n    *_base_.custom_hooks,\n' in text
     cfg = load_config(file)
@@ -101,7 +99,7 @@ def test_special_sampler_is_wrapped(tmp_path):
     text = BASE.replace(
         PLAIN, "sampler=dict(type='SpecialSampler', times=3, inner_seed=1)"
     )
-    _, file = make(tmp_path, text, '--prune=none')
+    _, file = make(tmp_path, text, prune='none')
     assert 'inner=_base_.train_dataloader.sampler' in file.read_text()
     assert load_config(file).train_dataloader.sampler == dict(
         type='BLSSampler',
@@ -111,7 +109,7 @@ def test_special_sampler_is_wrapped(tmp_path):
 
 
 def test_new_style_config_is_imported(tmp_path):
-    _, file = make(tmp_path, NEW_STYLE, '--prune=random')
+    _, file = make(tmp_path, NEW_STYLE, prune='random')
     assert (
         file.read_text()
         == """\
@@ -136,9 +134,9 @@ custom_hooks = [*custom_hooks, dict(type='bls_mm.BLSHook')]
 @pytest.mark.parametrize(
     'options',
     [
-        ['--prune=infobatch'],
-        ['--prune=seta', '--prune-ratio=0.2', '--score=ema'],
-        ['--prune=none'],
+        dict(prune='infobatch'),
+        dict(prune='seta', target_saving=0.2, score='ema:batch'),
+        dict(prune='none'),
     ],
 )
 @pytest.mark.parametrize(
@@ -164,22 +162,17 @@ custom_hooks = [*custom_hooks, dict(type='bls_mm.BLSHook')]
     ],
 )
 def test_made_config_is_what_add_pruning_gives(tmp_path, text, options):
-    base, file = make(tmp_path, text, *options)
-    args = train.parse_args([str(base), *options])
-    wanted = add_pruning(
-        load_config(base), args.prune, args.prune_ratio, args.score
-    )
+    base, file = make(tmp_path, text, **options)
+    wanted = add_pruning(load_config(base), **options)
     assert settings_of(load_config(file)) == settings_of(wanted)
 
 
 @pytest.mark.parametrize('text', [BASE, NEW_STYLE])
 def test_made_config_trains(tmp_path, text):
     _, file = make(tmp_path, text)
-    work_dir = str(tmp_path / 'run')
-    args = train.parse_args([str(file), '--work-dir', work_dir])
-    config = train.config_of(args)
+    config = make_config(file, work_dir=str(tmp_path / 'run'))
     config.experiment_name = tmp_path.name  # by default a time in seconds
-    runner = train.build_runner(config)
+    runner = build_runner(config)
     runner.train()
     assert hook_of(runner).visited < hook_of(runner).visited_unpruned == 160
 
@@ -217,8 +210,7 @@ def test_made_config_trains(tmp_path, text):
 def test_zoo_config_is_inherited(tmp_path, name, base):
     if find_spec(name.partition('::')[0]) is None:
         pytest.skip('the package is not installed')
-    file = tmp_path / 'config.py'
-    make_pruned_config.main([name, '-o', str(file)])
+    file = write_config(name, tmp_path / 'config.py')
     assert file.read_text().startswith(base)
     wanted = add_pruning(load_config(name))
     assert settings_of(load_config(file)) == settings_of(wanted)
@@ -230,32 +222,21 @@ def test_zoo_config_is_inherited(tmp_path, name, base):
 def test_existing_file_is_overwritten_by_force_only(tmp_path):
     _, file = make(tmp_path, BASE)
     text = file.read_text()
-    with pytest.raises(SystemExit, match='exists. Use `--force`'):
-        make(tmp_path, BASE, '--prune=random')
+    with pytest.raises(FileExistsError, match='exists. Use `--force`'):
+        make(tmp_path, BASE, prune='random')
     assert file.read_text() == text
-    make(tmp_path, BASE, '--prune=random', '--force')
+    make(tmp_path, BASE, prune='random', force=True)
     assert 'RandomPrune' in file.read_text()
 
 
-@pytest.mark.parametrize(
-    'name, options, message',
-    [
-        ('missing.py', [], 'There is no config file `missing.py`'),
-        ('nopackage::x.py', [], 'The package `nopackage` is not installed'),
-        (None, ['--prune=best'], "Unknown prune 'best'. Known: InfoBatch"),
-        (None, ['--prune-ratio=2'], r'`prune_ratio` should be in \[0, 1\)'),
-    ],
-)
-def test_wrong_argument_is_one_line(tmp_path, name, options, message):
-    base, file = tmp_path / 'base.py', tmp_path / 'out.py'
-    base.write_text(BASE)
-    with pytest.raises(SystemExit, match=f'error: .*{message}'):
-        make_pruned_config.main([name or str(base), '-o', str(file), *options])
-    assert not file.exists()
+def test_wrong_setting_writes_nothing(tmp_path):
+    with pytest.raises(ValueError, match=r'`prune_ratio` should be in \[0, 1'):
+        make(tmp_path, BASE, prune_ratio=2)
+    assert not (tmp_path / 'made').exists()
 
 
 def test_new_style_base_that_python_cannot_import_is_refused(tmp_path):
     base = tmp_path / '8xb2-pruned.py'
     base.write_text(NEW_STYLE)
-    with pytest.raises(SystemExit, match='`8xb2-pruned` of .* is no name'):
-        make_pruned_config.main([str(base), '-o', str(tmp_path / 'out.py')])
+    with pytest.raises(ValueError, match='`8xb2-pruned` of .* is not a name'):
+        write_config(base, tmp_path / 'out.py')
