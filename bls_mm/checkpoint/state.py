@@ -81,9 +81,10 @@ def load_state(
     if not alike and not (state['finished'] and planner.budget.is_whole):
         raise ValueError(
             'The checkpoint was saved in the middle of a pass with other '
-            'batches: `train_dataloader.batch_size` and the number of GPUs '
-            'should be those of the run that is resumed, or the checkpoint '
-            'one from the end of an epoch.'
+            f'batches: {_describe(state)}, and here {_describe(current)}. '
+            '`train_dataloader`, the kind of training loop and the number of '
+            'GPUs should be those of the run that is resumed, or the '
+            'checkpoint one from the end of an epoch.'
         )
     before = sampler.state_dict()
     if alike:
@@ -98,3 +99,9 @@ def load_state(
         planner.skip_to(planner.budget.end(state['number']))
         planner.visited = state['visited']
     buffer.load_state_dict(state)
+
+
+def _describe(state: Dict[str, Any]) -> str:
+    """The batches of a run, for an error."""
+    batches = state['numerator'] / state['denominator']
+    return f'{batches:g} a pass on {state["world_size"]} GPU(s)'

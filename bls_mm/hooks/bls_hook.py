@@ -249,8 +249,8 @@ class BLSHook(Hook):
         run, planner = self._run, self._run.planner
         ahead = 0
         if run.in_hand and checkpoint['meta']['iter'] == runner.iter + 1:
-            ahead = 1  # saved by a hook before this one, which counts it
-            run.score_early()
+            # Saved by a hook before this one, or before the batch is seen.
+            ahead = run.score_early()
         checkpoint[KEY] = pack_state(
             run.buffer, planner, planner.sampler, ahead
         )

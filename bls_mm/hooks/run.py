@@ -71,7 +71,7 @@ class Run:
         listens = per_sample and self._loss_keys == ['loss']
         self._listens = listens and not self._compiled
         self._next_loader: Any = None
-        self._skipped = 0
+        self._is_whole = False  # trained on from its first batch
         self.batch: Optional[Batch] = None
         self.in_hand = False
         self.merged = True
@@ -137,7 +137,7 @@ class Run:
     def _begin_batches(self, beginning: Beginning) -> None:
         weights = beginning.weights if self._rescale_loss else None
         self.lookup.begin_pass(weights, beginning.skip)
-        self._skipped = beginning.skip
+        self._is_whole = not beginning.skip
         self.batch = None
 
     def end_pass(self) -> None:
@@ -187,10 +187,16 @@ class Run:
             self.buffer.add(self.batch, loss)
             self.merged = False
 
-    def score_early(self) -> None:
-        """Score the batch in hand before its iteration ends, if it can be."""
-        if self.rescaler.loss is not None and self._loss_keys == ['loss']:
+    def score_early(self) -> int:
+        """Score the batch in hand before its iteration ends, if it can be.
+
+        Returns:
+            int: Iterations that have been made and are not counted yet.
+        """
+        seen = self.rescaler.loss is not None
+        if seen and self._loss_keys == ['loss']:
             self.score()
+        return int(seen or not self.rescaler.used)
 
     def _loss_of(self, outputs: Any) -> Optional[Tensor]:
         """The loss of the batch in hand; None if its step was left out."""
@@ -207,7 +213,7 @@ class Run:
         """Refuse a model whose loss never comes to the optimizer wrapper."""
         if self.rescaler.used or not self._rescale_loss:
             return
-        if self._skipped:  # resumed in this pass, perhaps at its end
+        if not self._is_whole:  # it is too early to tell
             return
         if self.planner.sampler.pruner is not None:
             raise RuntimeError(

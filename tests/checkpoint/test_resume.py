@@ -4,10 +4,9 @@ from itertools import cycle, product
 
 import pytest
 import torch
-from mmengine.hooks import Hook
 from mmengine.runner import FlexibleRunner
 from states import at, having, through
-from toy import StopAt, hook_of, make_config, make_runner, train
+from toy import SavesAt, StopAt, hook_of, make_config, make_runner, train
 
 PRUNERS = ['InfoBatch', 'SeTa', 'RandomPrune']
 SCHEDULE = [
@@ -238,24 +237,6 @@ def test_load_from_alone_starts_with_new_scores(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         runner.train()
     assert not hook_of(runner).scores.any()
-
-
-class SavesAt(Hook):
-    """Save when time is up, and stop, as where jobs have a time limit."""
-
-    def __init__(self, iteration, save, first, stops=True):
-        self.iteration, self.save, self.stops = iteration, save, stops
-        self.priority = 'NORMAL' if first else 'LOWEST'
-
-    def after_train_iter(
-        self, runner, batch_idx, data_batch=None, outputs=None
-    ):
-        if runner.iter + 1 == self.iteration:
-            runner.save_checkpoint(
-                runner.work_dir, 'preempted.pth', **self.save
-            )
-            if self.stops:
-                raise KeyboardInterrupt
 
 
 def hooks_with(first, *args, **kwargs):

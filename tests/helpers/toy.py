@@ -130,6 +130,31 @@ class Validated(Hook):
         self.at.append(runner.iter)
 
 
+@HOOKS.register_module(force=True)
+class SavesAt(Hook):
+    """Save when time is up, and stop, as where jobs have a time limit."""
+
+    def __init__(
+        self,
+        iteration: int,
+        save: dict,
+        first: bool = False,
+        stops: bool = True,
+    ) -> None:
+        self.iteration, self.save, self.stops = iteration, save, stops
+        self.priority = 'NORMAL' if first else 'LOWEST'
+
+    def after_train_iter(
+        self, runner, batch_idx, data_batch=None, outputs=None
+    ) -> None:
+        if runner.iter + 1 == self.iteration:
+            runner.save_checkpoint(
+                runner.work_dir, 'preempted.pth', **self.save
+            )
+            if self.stops:
+                raise KeyboardInterrupt
+
+
 class StopAt(Hook):
     """Break off a run before an iteration, as a crash would."""
 
