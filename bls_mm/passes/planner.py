@@ -16,6 +16,7 @@ from .budget import (
     cut_length,
     iterations_left,
 )
+from .forecast import Forecast, forecast
 from .selection import Progress, select_pass
 from .target import check_target
 
@@ -198,6 +199,16 @@ class PassPlanner:
     def iterations_left(self) -> int:
         """Predicted iterations from the start of this pass to the end."""
         return iterations_left(self.current, self.budget, self.delta)
+
+    def forecast(self) -> Forecast:
+        """What the whole run is expected to visit and to save."""
+        sampler, batch = self.sampler, self._batch_size
+        return forecast(
+            self.budget,
+            sampler.pruner,
+            sampler.full_size,
+            None if batch is None else batch * sampler.world_size,
+        )
 
     def skip_to(self, step: int) -> None:
         """Take the steps before ``step`` as made, by an unpruned run."""

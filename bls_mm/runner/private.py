@@ -100,3 +100,14 @@ def version_of(tensor: Any) -> int:
         return tensor._version
     except RuntimeError:
         return 0
+
+
+def keep_workers(loader: Any, keep: bool) -> None:
+    """Let a DataLoader keep its workers from one pass to the next, or not.
+
+    What ``persistent_workers`` does, which cannot be set any more once a
+    DataLoader has been made.
+    """
+    vars(loader)['persistent_workers'] = keep
+    if not keep:
+        loader._iterator = None  # the workers end with it

@@ -10,7 +10,8 @@ from functools import partial
 import pytest
 import torch
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS, MODELS
+from mmengine.optim import OptimWrapper
+from mmengine.registry import HOOKS, MODELS, OPTIM_WRAPPERS
 from mmengine.runner.amp import autocast
 from toy import ToyModel, hook_of, train
 
@@ -47,7 +48,7 @@ class Watch(Hook):
 
     def before_train(self, runner):
         self.parameters = list(runner.model.parameters())
-        self.by_hand, self.weights = [], []
+        self.by_hand, self.weights, self.losses = [], [], []
         self.steps, self.averages = [], []
         optimizer = runner.optim_wrapper.optimizer
         self.step = optimizer.step
@@ -63,6 +64,7 @@ class Watch(Hook):
             enabled=hasattr(wrapper, 'loss_scaler'),
         ):
             loss = runner.model(**data, mode='loss')['loss']
+        self.losses.append(loss.item())
         self.by_hand.append(torch.autograd.grad(loss, self.parameters))
 
     def note_step(self, *args, **kwargs):
@@ -100,7 +102,7 @@ def amp_on_the_cpu(monkeypatch):
     )
 
 
-def run(tmp_path, hooks=(), delta=0.875, **changes):
+def run(tmp_path, hooks=(), delta=0.875, rescale_loss=True, **changes):
     """Train over 38 samples in batches of 4 and watch."""
     return train(
         tmp_path,
@@ -109,7 +111,7 @@ def run(tmp_path, hooks=(), delta=0.875, **changes):
             type='NotedInfoBatch', delta=delta
         ),
         custom_hooks=[
-            dict(type='BLSHook'),
+            dict(type='BLSHook', rescale_loss=rescale_loss),
             *hooks,
             dict(type='Watch'),
             dict(type='Recorder'),
@@ -133,6 +135,8 @@ def assert_steps_are_weighted(runner, counts, clip=False, error=1e-5):
     expected = watch.expected(counts)
     assert [i for i, _ in watch.steps] == [i for i, _ in expected]
     assert max(watch.weights) > 1.2
+    # What is logged is not weighted.
+    assert hook_of(runner, 'Recorder').losses == pytest.approx(watch.losses)
     for (_, grads), (_, wanted) in zip(watch.steps, expected):
         ours, theirs = flat(grads), flat(wanted)
         if clip:
@@ -160,6 +164,27 @@ def test_step_has_the_weighted_gradient(
     )
     # In bfloat16 a gradient has 8 bits.
     assert_steps_are_weighted(runner, counts, clip, 0.03 if mixed else 1e-5)
+
+
+@OPTIM_WRAPPERS.register_module(force=True)
+class OwnBackward(OptimWrapper):
+    """One whose backward takes no arguments, as that of DeepSpeed."""
+
+    def backward(self, loss):
+        super().backward(loss)
+
+
+def test_step_of_a_wrapper_with_its_own_backward_is_weighted(tmp_path):
+    runner = run(tmp_path, optim_wrapper__type='OwnBackward')
+    assert_steps_are_weighted(runner, 1)
+
+
+def test_step_is_not_weighted_when_it_should_not_be(tmp_path):
+    runner = run(tmp_path, rescale_loss=False)
+    watch = hook_of(runner, 'Watch')
+    assert max(watch.weights) > 1.2
+    for (_, grads), wanted in zip(watch.steps, watch.by_hand):
+        torch.testing.assert_close(flat(grads), flat(wanted))
 
 
 @pytest.mark.parametrize('counts', [3, 5])
@@ -269,7 +294,9 @@ def test_step_has_the_weighted_gradient_on_a_gpu(
         tmp_path,
         optim_wrapper__accumulative_counts=counts,
         optim_wrapper__clip_grad=clip,
-        **amp(dtype),
+        # With a scale that no half-precision gradient overflows at: the
+        # scaler would leave that step out.
+        **dict(amp(dtype), optim_wrapper__loss_scale=dict(init_scale=256.0)),
     )
     assert hook_of(runner).scores.is_cuda
     assert_steps_are_weighted(runner, counts, clip, 0.03)
