@@ -1,11 +1,14 @@
 # `make help` lists the targets. Each sets up the environment first, which
-# takes minutes once and no time afterwards.
+# takes minutes once and no time afterwards. `demo` needs a part of it only.
 VENV ?= .venv
 PY := $(VENV)/bin/python
 export VENV
+# Nothing newer than Python 3.9. `long` is a method of tensors too.
+VERMIN := -q --target=3.9- --violations --eval-annotations --exclude long
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo docs lint format test test-openmmlab
+.PHONY: help setup demo docs lint format test test-matrix \
+	test-openmmlab test-wheel
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -13,7 +16,8 @@ help:  ## List the targets
 setup:  ## Set up the environment in .venv (VENV=DIR for another place)
 	@tools/dev/setup_env.sh
 
-demo: setup  ## Train on real digits with and without pruning and compare
+demo:  ## Train on real digits with and without pruning and compare
+	@tools/dev/setup_env.sh onedl demo
 	$(PY) tools/dataset_converters/prepare_mnist.py
 	$(PY) tools/compare.py configs/demo/resnet_mnist.py \
 		--prune infobatch seta random --work-dir work_dirs/demo
@@ -26,6 +30,7 @@ lint: setup  ## Check style, formatting, spelling and types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m codespell_lib
+	$(PY) -m vermin $(VERMIN) bls_mm configs docs tests tools setup.py
 	$(PY) -m mypy
 
 format: setup  ## Repair what the linters can repair by themselves
@@ -35,6 +40,12 @@ format: setup  ## Repair what the linters can repair by themselves
 test: lint  ## Run the linters and all tests
 	$(PY) -m pytest -n auto --dist loadfile
 
+test-matrix:  ## Run the core tests on torch from 2.0 on (TORCH=2.0.1 for one)
+	$(or $(PYTHON),python3) tools/dev/test_matrix.py $(TORCH:%=--torch %)
+
 test-openmmlab:  ## Run all tests on the original OpenMMLab packages
 	@VENV=$(VENV)-openmmlab tools/dev/setup_env.sh openmmlab
 	$(VENV)-openmmlab/bin/python -m pytest -n auto --dist loadfile
+
+test-wheel: setup  ## Build what is published and use it in empty environments
+	tools/dev/test_wheel.sh

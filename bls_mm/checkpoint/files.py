@@ -1,10 +1,15 @@
 """Finding the checkpoint that a killed run goes on from."""
 
+import codecs
 import logging
+import os
 import re
+import unicodedata
 import zipfile
-from pathlib import Path
-from typing import List, Optional, Union
+from pathlib import Path, PureWindowsPath
+from typing import Iterator, List, Optional, Set, Union
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from mmengine.logging import print_log
 
@@ -15,15 +20,17 @@ def find_checkpoint(work_dir: Union[str, Path]) -> Optional[str]:
     MMEngine writes a checkpoint in place, and after it the file
     ``last_checkpoint`` with its path, and resumes from that path whatever is
     there. A kill while either is rewritten, a full disk or a power cut leaves
-    nothing to resume from, although older checkpoints are there.
+    nothing to resume from, although older checkpoints are there. A folder
+    that was copied from another machine names a place of that machine, in
+    its spelling: the file of that name in the folder is meant.
 
     Args:
         work_dir (str or Path): The folder that has ``last_checkpoint``.
 
     Returns:
         str or None: The checkpoint that ``last_checkpoint`` names; if it is
-        damaged or gone, the newest other one of that run, with a warning; None
-        if the run has not saved any, so that it starts anew.
+        damaged or not there, the newest other one of that run, with a
+        warning; None if the run has not saved any, so that it starts anew.
 
     Raises:
         ValueError: If there is a ``last_checkpoint``, but no checkpoint that
@@ -32,22 +39,24 @@ def find_checkpoint(work_dir: Union[str, Path]) -> Optional[str]:
     marker = Path(work_dir, 'last_checkpoint')
     if not marker.is_file():
         return None
-    name = marker.read_text().strip()
-    # Only files of this machine can be looked at.
-    if '://' in name or (name and is_complete(Path(name))):
-        return name
+    name = _read_name(marker)
+    if '://' in name:
+        return name  # only files of this machine can be looked at
+    named = Path(name).expanduser() if name else None
+    if named is not None and is_complete(named):
+        return str(named)
+    problem = _describe(name, named)
     for path in _others(name, Path(work_dir)):
         if is_complete(path):
             print_log(
-                f'{marker} names {name!r}, which is damaged or gone. The run '
-                f'is resumed from {path}.',
+                f'{marker} {problem}. The run is resumed from {path}.',
                 logger='current',
                 level=logging.WARNING,
             )
             return str(path)
     raise ValueError(
-        f'{marker} names {name!r}, which is damaged or gone, and there is no '
-        f'other checkpoint that can be read. Remove {marker} to start anew.'
+        f'{marker} {problem}, and there is no other checkpoint that can be '
+        f'read. Remove {marker} to start anew.'
     )
 
 
@@ -70,26 +79,81 @@ def is_complete(path: Path) -> bool:
         return False
 
 
-def _others(name: str, work_dir: Path) -> List[Path]:
-    """Checkpoints that the same hook may have saved, the best first.
+def _read_name(marker: Path) -> str:
+    """The path in ``last_checkpoint``, as an editor or MMEngine wrote it."""
+    content = marker.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        text = content.decode('utf-16', errors='replace')
+    else:
+        try:
+            text = content.decode('utf-8-sig')
+        except UnicodeDecodeError:  # Python on Windows writes in its code page
+            text = content.decode('cp1252', errors='replace')
+    name = text.strip().strip('\'"').strip('\0')
+    parts = urlsplit(name)
+    if parts.scheme != 'file':
+        return name
+    return url2pathname(parts.path)
 
-    Their names differ in a number; `best_*.pth` has no optimizer. A folder
-    that was moved or copied names its old place: the same file here is best.
+
+def _describe(name: str, named: Optional[Path]) -> str:
+    """Why the checkpoint that is named cannot be used."""
+    if named is None:
+        return 'is empty'
+    state = 'damaged' if named.exists() else 'not there'
+    return f'names {name!r}, which is {state}'
+
+
+def _others(name: str, work_dir: Path) -> List[Path]:
+    """Checkpoints that may be resumed from instead, the best first.
+
+    First those that the same hook may have saved: their names differ in a
+    number. Then those with a name that MMEngine gives; `best_*.pth` has no
+    optimizer. A folder that was moved or copied names its old place: the same
+    file here is best.
     """
-    pattern, folders = '(epoch|iter)_#.pth', {work_dir}
-    if name:
-        pattern = re.escape(_numberless(Path(name).name))
-        folders.add(Path(name).parent)
+    names = _file_names(name)
+    alike = {_numberless(each) for each in names}
     found = [
         path
-        for folder in folders
-        if folder.is_dir()
-        for path in folder.iterdir()
-        if re.fullmatch(pattern, _numberless(path.name))
+        for path in _files_near(name, work_dir)
+        if _numberless(path.name) in alike
+        or re.fullmatch('(epoch|iter)_#.pth', _numberless(path.name))
     ]
-    found.sort(key=lambda p: (p.name == Path(name).name, p.stat().st_mtime_ns))
+    found.sort(
+        key=lambda path: (
+            _normal(path.name) in names,
+            _numberless(path.name) in alike,
+            path.stat().st_mtime_ns,
+        )
+    )
     return found[::-1]
 
 
+def _files_near(name: str, work_dir: Path) -> Iterator[Path]:
+    """What lies in the work folder and in the one of a checkpoint."""
+    folders = {os.path.realpath(work_dir): work_dir}
+    if name:
+        parent = Path(name).expanduser().parent
+        folders.setdefault(os.path.realpath(parent), parent)
+    for folder in folders.values():
+        if folder.is_dir():
+            yield from folder.iterdir()
+
+
+def _file_names(name: str) -> Set[str]:
+    """The last part of a path, of this system or of Windows."""
+    return {
+        _normal(path.name)
+        for path in (Path(name), PureWindowsPath(name))
+        if path.name
+    }
+
+
+def _normal(name: str) -> str:
+    """One spelling of a letter with an accent, which macOS takes apart."""
+    return unicodedata.normalize('NFC', name)
+
+
 def _numberless(name: str) -> str:
-    return re.sub(r'\d+', '#', name)
+    return re.sub(r'\d+', '#', _normal(name))

@@ -10,7 +10,10 @@ from .validation import KEY, VERSION, describe_error, validate_state
 
 
 def pack_state(
-    buffer: ScoreBuffer, planner: PassPlanner, sampler: BLSSampler
+    buffer: ScoreBuffer,
+    planner: PassPlanner,
+    sampler: BLSSampler,
+    ahead: int = 0,
 ) -> Dict[str, Any]:
     """Collect the state of a run as tensors, numbers and strings.
 
@@ -18,6 +21,8 @@ def pack_state(
         buffer (ScoreBuffer): The scores.
         planner (PassPlanner): The plan.
         sampler (BLSSampler): The sampler.
+        ahead (int): Iterations that are done, but that the planner has not
+            counted yet. Defaults to 0.
 
     Returns:
         dict: ``version`` and the entries of the three ``state_dict``.
@@ -26,7 +31,7 @@ def pack_state(
     return dict(
         version=VERSION,
         **buffer.state_dict(),
-        **planner.state_dict(),
+        **planner.state_dict(ahead),
         **sampler.state_dict(),
     )
 
@@ -76,9 +81,10 @@ def load_state(
     if not alike and not (state['finished'] and planner.budget.is_whole):
         raise ValueError(
             'The checkpoint was saved in the middle of a pass with other '
-            'batches: `train_dataloader.batch_size` and the number of GPUs '
-            'should be those of the run that is resumed, or the checkpoint '
-            'one from the end of an epoch.'
+            f'batches: {_describe(state)}, and here {_describe(current)}. '
+            '`train_dataloader`, the kind of training loop and the number of '
+            'GPUs should be those of the run that is resumed, or the '
+            'checkpoint one from the end of an epoch.'
         )
     before = sampler.state_dict()
     if alike:
@@ -93,3 +99,9 @@ def load_state(
         planner.skip_to(planner.budget.end(state['number']))
         planner.visited = state['visited']
     buffer.load_state_dict(state)
+
+
+def _describe(state: Dict[str, Any]) -> str:
+    """The batches of a run, for an error."""
+    batches = state['numerator'] / state['denominator']
+    return f'{batches:g} a pass on {state["world_size"]} GPU(s)'

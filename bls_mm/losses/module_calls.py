@@ -1,10 +1,43 @@
 """The losses of single samples, where a model computes them on its way."""
 
-from typing import Any, Dict, List, Optional, Sequence
+import logging
+from collections import Counter
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set
+from weakref import WeakSet
 
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from .unreduced import Call, can_do_without_reduction, has_rows, takes_override
+from .effects import (
+    RandomState,
+    UnknownStateError,
+    copy_state,
+    places,
+    state_of,
+)
+from .effects import versions as versions_of
+from .listened import can_listen, listen_to, release
+from .unreduced import (
+    CHANGES_INPUTS,
+    DRAWS,
+    KEEPS_STATE,
+    NO_ROWS,
+    Call,
+    has_rows,
+    takes_override,
+    why_not,
+)
+
+# Batches that have to fit before calls are trusted, and batches to try.
+_ENOUGH = 2
+_MOST_TRIALS = 8
+# A module is left alone if it has as many misfits, and more than fits.
+_MOST_MISFITS = 16
+
+_LEFT_ALONE = (
+    '. It is not called once more for the losses of single samples; the loss '
+    'of the batch stands in for what it returns.'
+)
 
 
 class SampleLosses:
@@ -12,28 +45,76 @@ class SampleLosses:
 
     Classifiers and segmenters compute a loss for each sample or pixel of a
     batch and return the mean. A module qualifies if it has a ``reduction``,
-    as those of torch and OpenMMLab have, no state that a second call could
-    change, and is called with predictions of shape (B,), (B, classes) or (B,
-    classes, H, W). Its calls are written down, and made once more without the
-    reduction by :func:`losses_of_samples`, for many small batches at a time.
+    as those of torch and OpenMMLab have, no parameters or buffers, and is
+    called with predictions of shape (B,), (B, classes) or (B, classes, H, W).
+    Its calls are written down, and made once more by a copy of it without the
+    reduction, by :func:`losses_of_samples`, for many small batches at a time.
     That takes a few operations on the predictions and no forward pass.
+
+    The training is never changed. A module that draws random numbers, changes
+    its own attributes or its arguments is left alone, which is logged once.
 
     Detectors call their losses with one row per anchor or box, and no losses
     come from here. The first batch decides that for the run.
 
     Args:
-        model (nn.Module): The model. The ``forward`` of its loss modules is
-            wrapped until :meth:`close`; a forward hook would cost twice as
-            much.
+        model (nn.Module): The model. Its loss modules get another class until
+            :meth:`close`; a forward hook would cost twice as much. What an
+            earlier run has left in it is undone.
     """
 
     def __init__(self, model: nn.Module) -> None:
+        self._model = model
         self._calls: List[Call] = []
         self._size: Optional[int] = None
-        self._fits = self._tried = False
-        self._modules = _loss_modules(model)
+        self._fits = False
+        self._modules: List[nn.Module] = []
+        self._places: List[Any] = []
+        self._classes: Dict[Any, Any] = {}
+        self._left_alone: Any = WeakSet()
+        self._said: Set[str] = set()
+        self._start_trial()
+        for module in model.modules():
+            release(module)
+        self.refresh()
+
+    def refresh(self, model: Optional[nn.Module] = None) -> None:
+        """Find the loss modules that the model has now.
+
+        Args:
+            model (nn.Module, optional): The model, if it may be another one.
+                Defaults to None, the same.
+        """
+        if model is not None:
+            self._model = model
+        known = {id(module) for module in self._modules}
+        found = self._find(known)
+        kept = {id(module) for module in found.values()}
         for module in self._modules:
-            self._wrap(module)
+            if id(module) not in kept:
+                release(module)
+        for module in found.values():
+            if id(module) not in known:
+                listen_to(module, self._call, self._classes)
+        if kept - known:
+            self._start_trial()
+        self._modules = list(found.values())
+        self._places = [
+            place for name in found for place in places(self._model, name)
+        ]
+
+    def _find(self, known: Set[int]) -> Dict[str, nn.Module]:
+        """The loss modules by name, without those that cannot be copied."""
+        found = _loss_modules(self._model, self._left_alone)
+        for name, module in list(found.items()):
+            try:
+                if id(module) not in known:
+                    copy_state(module)
+            except UnknownStateError as error:
+                del found[name]
+                self._left_alone.add(module)
+                self._say(module, f'{error}{_LEFT_ALONE}')
+        return found
 
     def begin(self, size: int) -> None:
         """Listen for the losses of the next batch.
@@ -41,6 +122,12 @@ class SampleLosses:
         Args:
             size (int): Samples in it.
         """
+        for held, name, module in self._places:
+            if held.get(name) is not module:
+                self.refresh()
+                break
+        # Of a batch that was broken off.
+        self._calls = []
         # The loss of a batch of one needs no listening.
         self._size = size if self._modules and size > 1 else None
         self._fits = True
@@ -50,44 +137,152 @@ class SampleLosses:
         if self._size is None:
             return None
         size, self._size = self._size, None
+        self._batches += 1
         calls, self._calls = self._calls, []
-        fits = self._fits and bool(calls)
-        if not self._tried:
-            self._tried = True
-            fits = fits and can_do_without_reduction(calls, size)
-            if not fits:
-                self.close()
-        return calls if fits else None
+        if not self._trusts and (calls or not self._fits):
+            self._fits = self._try(calls, size)
+        return calls if self._fits and calls else None
+
+    def on_misfit(self, module: nn.Module, reason: str) -> None:
+        """Note that a call did not tell the losses of its samples.
+
+        Args:
+            module (nn.Module): The module that was called.
+            reason (str): Why.
+        """
+        self._misfits[id(module)] += 1
+        often = self._misfits[id(module)]
+        if reason != NO_ROWS or (
+            often >= _MOST_MISFITS and 2 * often > self._batches
+        ):
+            self._leave_alone(module, reason)
+        else:
+            self._say(
+                module,
+                f'{reason}. The loss of the batch stands in for those.',
+            )
 
     def close(self) -> None:
         """Stop listening."""
         for module in self._modules:
-            del module.forward
+            release(module)
         self._modules = []
+        self._places = []
 
-    def _wrap(self, module: nn.Module) -> None:
-        forward = module.forward
+    def _start_trial(self) -> None:
+        self._trusts = False
+        self._trials = self._clean = 0
+        self._without_rows: Any = WeakSet()
+        self._effects: Counter = Counter()
+        self._misfits: Counter = Counter()
+        self._batches = 0
 
-        def listened_forward(*args: Any, **kwargs: Any) -> Any:
-            output = forward(*args, **kwargs)
-            if self._size is not None:
-                self._listen(module, args, kwargs)
-            return output
+    def _call(
+        self,
+        module: nn.Module,
+        forward: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Dict[str, Any],
+    ) -> Any:
+        """Make a call of a module that is listened to."""
+        if self._size is None:
+            return forward(module, *args, **kwargs)
+        before = versions_of([*args, *kwargs.values()])
+        if self._trusts:
+            output = forward(module, *args, **kwargs)
+        else:
+            output = self._observed(module, forward, args, kwargs)
+            if module in self._left_alone:
+                return output
+        self._listen(module, args, kwargs, before)
+        return output
 
-        module.forward = listened_forward
+    def _observed(
+        self,
+        module: nn.Module,
+        forward: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Dict[str, Any],
+    ) -> Any:
+        """Make a call and see what else it changes."""
+        state = state_of(module, and_class=True)
+        values = [*args, *kwargs.values()]
+        device = next(
+            (v.device for v in values if isinstance(v, Tensor)), None
+        )
+        random = None if device is None else RandomState(device)
+        output = forward(module, *args, **kwargs)
+        if random is not None and random.is_changed():
+            self._leave_alone(module, DRAWS)
+        elif state_of(module, and_class=True) != state:
+            self._effects[id(module)] += 1
+            # What is made at the first call and kept does no harm.
+            if self._effects[id(module)] > 1:
+                self._leave_alone(module, KEEPS_STATE)
+            else:
+                self._fits = False
+        return output
 
     def _listen(
-        self, module: nn.Module, args: Sequence[Any], kwargs: Dict[str, Any]
+        self,
+        module: nn.Module,
+        args: Sequence[Any],
+        kwargs: Dict[str, Any],
+        versions: List[int],
     ) -> None:
         call = Call(
             module,
             [_detached(v) for v in args],
             {name: _detached(v) for name, v in kwargs.items()},
+            versions,
         )
         if has_rows(call.predictions, self._size):
             self._calls.append(call)
         else:
             self._fits = False
+            self._misfits[id(module)] += 1
+
+    def _try(self, calls: List[Call], size: int) -> bool:
+        """Whether the calls of one of the first batches may be repeated."""
+        self._trials += 1
+        fits = self._fits
+        for call in calls if fits else []:
+            reason = why_not(call, size)
+            if reason in (DRAWS, KEEPS_STATE, CHANGES_INPUTS):
+                self._leave_alone(call.module, reason)
+            if reason == NO_ROWS:
+                self._without_rows.add(call.module)
+            fits = fits and reason is None
+        if fits:
+            self._clean += 1
+        if self._clean >= _ENOUGH:
+            self._trusts = True
+            for module in self._without_rows:
+                self.on_misfit(module, NO_ROWS)
+        elif self._trials >= _MOST_TRIALS or (
+            # As in detectors, not as where something was left out.
+            not self._clean and not self._fits and not self._effects
+        ):
+            self._trusts = True
+            if not self._clean:
+                for module in list(self._without_rows):
+                    self._leave_alone(module, NO_ROWS)
+                self._left_alone.update(self._modules)
+                self.close()
+        return fits
+
+    def _leave_alone(self, module: nn.Module, reason: str) -> None:
+        if module in self._left_alone:
+            return
+        self._left_alone.add(module)
+        self._say(module, f'{reason}{_LEFT_ALONE}')
+        self.refresh()
+
+    def _say(self, module: nn.Module, what: str) -> None:
+        message = f'BLS: the loss {type(module).__name__} {what}'
+        if message not in self._said:
+            self._said.add(message)
+            print_log(message, logger='current', level=logging.WARNING)
 
 
 def _detached(value: Any) -> Any:
@@ -96,17 +291,15 @@ def _detached(value: Any) -> Any:
     return value
 
 
-def _loss_modules(model: nn.Module) -> List[nn.Module]:
-    """Outermost modules that reduce a loss and keep no state."""
-    names: List[str] = []
-    found = []
+def _loss_modules(model: nn.Module, left_alone: Any) -> Dict[str, nn.Module]:
+    """Outermost modules that reduce a loss and keep no state, by name."""
+    found: Dict[str, nn.Module] = {}
     for name, module in model.named_modules():
-        inside = any(name.startswith(f'{outer}.') for outer in names)
-        stateless = not [*module.parameters(), *module.buffers()]
-        replaced = 'forward' in vars(module)  # by whom, and what for?
-        if not (inside or replaced) and stateless and _reduces(module):
-            names.append(name)
-            found.append(module)
+        inside = any(name.startswith(f'{outer}.') for outer in found)
+        if not inside and _reduces(module) and module not in left_alone:
+            stateless = not [*module.parameters(), *module.buffers()]
+            if name and stateless and can_listen(module):
+                found[name] = module
     return found
 
 

@@ -1,14 +1,25 @@
 """Calls of loss modules, made once more without the reduction."""
 
-import copy
 import inspect
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from .effects import RandomState, copy_state, state_of, versions
+from .listened import original_class
+from .outside import add_outside
+
 # Of predictions and losses: (B,), (B, C), (B, H, W) and (B, C, H, W).
 _NDIMS = (1, 2, 3, 4)
+
+# Why a module cannot be called once more, or not to any use.
+NO_ROWS = 'has no loss for each sample of some batches'
+DRAWS = 'draws random numbers'
+KEEPS_STATE = 'changes its own attributes'
+CHANGES_INPUTS = 'has arguments that are changed in place'
+
+OnMisfit = Callable[[nn.Module, str], None]
 
 
 class Call(NamedTuple):
@@ -18,11 +29,14 @@ class Call(NamedTuple):
         module (nn.Module): The module.
         args (list): Its arguments, tensors detached.
         kwargs (dict): Its keyword arguments, likewise.
+        versions (list[int]): How often each tensor among them had been
+            changed in place before the call.
     """
 
     module: nn.Module
     args: List[Any]
     kwargs: Dict[str, Any]
+    versions: List[int]
 
     @property
     def predictions(self) -> Any:
@@ -31,47 +45,131 @@ class Call(NamedTuple):
             return self.args[0]
         return next(iter(self.kwargs.values()), None)
 
+    @property
+    def values(self) -> List[Any]:
+        """All of its values."""
+        return [*self.args, *self.kwargs.values()]
+
+    @property
+    def is_as_made(self) -> bool:
+        """Whether no tensor was changed in place since before the call."""
+        return versions(self.values) == self.versions
+
+
+def ignore_misfit(module: nn.Module, reason: str) -> None:
+    """Do nothing about it."""
+
 
 @torch.no_grad()
 def losses_of_samples(
-    batches: Sequence[List[Call]], losses: Tensor, size: int
+    batches: Sequence[List[Call]],
+    losses: Tensor,
+    size: int,
+    on_misfit: OnMisfit = ignore_misfit,
 ) -> Tensor:
     """Tell the losses of the samples of some batches.
 
-    What of a loss did not come through the modules is shared equally, so
-    that the mean over a batch is always its loss.
+    The mean over a batch is always its loss, see :func:`add_outside`. The
+    loss of a batch stands in for those of its samples where a module has none
+    for each of them. Neither a module nor the generators of random numbers are
+    changed.
 
     Args:
         batches (list): The calls that were made for each of K batches.
         losses (Tensor): Loss of each batch, shape (K,).
         size (int): Samples in a batch.
+        on_misfit (callable, optional): Called with a module and why it cannot
+            tell, once a batch. Defaults to nothing.
 
     Returns:
         Tensor: Float32, shape (K, size).
     """
+    fits = [_is_as_made(calls, on_misfit) for calls in batches]
+    chosen = [calls for calls, fit in zip(batches, fits) if fit]
+    rows: Optional[Tensor] = None
+    if chosen:
+        random = RandomState(losses.device)
+        rows = _together(chosen, size, on_misfit)
+        if rows is None:
+            found = [_alone(calls, size, on_misfit) for calls in chosen]
+            known = [row for row in found if row is not None]
+            rows = torch.cat(known) if known else None
+            of_chosen = iter(found)
+            fits = [fit and next(of_chosen) is not None for fit in fits]
+        if random.is_changed():
+            random.restore()
+            for call in chosen[0]:
+                on_misfit(call.module, DRAWS)
+    if rows is not None and all(fits):
+        return add_outside(rows, losses)
+    # Without an index, which would have to come from the host.
+    result = list(losses.float()[:, None].expand(-1, size))
+    if rows is not None:
+        where = [i for i, fit in enumerate(fits) if fit]
+        told = add_outside(rows, torch.stack([losses[i] for i in where]))
+        for i, row in zip(where, told):
+            result[i] = row.float()
+    return torch.stack(result)
+
+
+def _is_as_made(calls: Sequence[Call], on_misfit: OnMisfit) -> bool:
+    for call in calls:
+        if not call.is_as_made:
+            on_misfit(call.module, CHANGES_INPUTS)
+            return False
+    return True
+
+
+def _together(
+    batches: Sequence[List[Call]], size: int, on_misfit: OnMisfit
+) -> Optional[Tensor]:
+    """Losses of the samples of batches, (K, size); None if not alike."""
     if len({len(calls) for calls in batches}) > 1:
-        rows = torch.cat([_summed([calls], size) for calls in batches])
-    else:
-        rows = _summed(batches, size)
-    return rows + (losses - rows.mean(1))[:, None]
-
-
-def _summed(batches: Sequence[List[Call]], size: int) -> Tensor:
-    """Losses of samples, summed over the calls, shape (K, size)."""
-    # The first calls of all batches, the second ones, and so on.
-    rows = [_rows(calls, size) for calls in zip(*batches)]
+        return None
+    try:
+        # The first calls of all batches, the second ones, and so on.
+        rows = [_rows(calls, size, on_misfit) for calls in zip(*batches)]
+    except Exception:  # whatever a module raises where it does not fit
+        return None
     return torch.stack(rows).sum(0) if len(rows) > 1 else rows[0]
 
 
-def _rows(calls: Sequence[Call], size: int) -> Tensor:
-    """Losses of samples from one call for each batch, shape (K, size)."""
-    try:
-        losses = _unreduced(_joined(calls, size)).float()
-        return losses.view(len(calls), size, -1).mean(2)
-    except (ValueError, RuntimeError, TypeError):
-        if len(calls) == 1:
-            raise
-        return torch.cat([_rows([call], size) for call in calls])
+def _alone(
+    calls: List[Call], size: int, on_misfit: OnMisfit
+) -> Optional[Tensor]:
+    """Losses of the samples of one batch, (1, size); None if it has none."""
+    rows = _together([calls], size, on_misfit)
+    if rows is None:
+        on_misfit(calls[0].module, NO_ROWS)
+    return rows
+
+
+def _rows(calls: Sequence[Call], size: int, on_misfit: OnMisfit) -> Tensor:
+    """Losses of samples from one call for each batch, shape (K, size).
+
+    Raises:
+        ValueError: If the calls do not go together, or not to a loss for each
+            sample.
+    """
+    if len(calls) > 1:
+        try:
+            losses = _checked(
+                _joined(calls, size), len(calls) * size, on_misfit
+            )
+        except Exception:
+            each = [_rows([call], size, on_misfit) for call in calls]
+            return torch.cat(each)
+    else:
+        # Looking at the copy would cost as much as the call.
+        losses = _checked(calls[0], size, ignore_misfit)
+    return losses.float().reshape(len(calls), size, -1).mean(2)
+
+
+def _checked(call: Call, size: int, on_misfit: OnMisfit) -> Tensor:
+    losses = _unreduced(call, on_misfit)
+    if not has_rows(losses, size):
+        raise ValueError('Not a loss for each sample.')
+    return losses
 
 
 def _joined(calls: Sequence[Call], size: int) -> Call:
@@ -83,8 +181,6 @@ def _joined(calls: Sequence[Call], size: int) -> Call:
         TypeError: Likewise.
     """
     first = calls[0]
-    if len(calls) == 1:
-        return first
     if any(
         call.module is not first.module
         or len(call.args) != len(first.args)
@@ -99,6 +195,7 @@ def _joined(calls: Sequence[Call], size: int) -> Call:
             name: _joined_values([c.kwargs[name] for c in calls], size)
             for name in first.kwargs
         },
+        [],
     )
 
 
@@ -123,25 +220,54 @@ def _joined_values(values: Sequence[Any], size: int) -> Any:
 
 
 @torch.no_grad()
-def can_do_without_reduction(calls: Sequence[Call], size: int) -> bool:
-    """Whether the modules of some calls return a loss for each sample."""
+def why_not(call: Call, size: int) -> Optional[str]:
+    """Why a module cannot be called without its reduction; None if it can.
+
+    Args:
+        call (Call): A call that was just made.
+        size (int): Samples in the batch.
+    """
+    if not call.is_as_made:
+        return CHANGES_INPUTS
+    reasons: List[str] = []
+    args = [_clone(v) for v in call.args]
+    kwargs = {name: _clone(v) for name, v in call.kwargs.items()}
+    of_copies = versions([*args, *kwargs.values()])
+    copied = Call(call.module, args, kwargs, of_copies)
+    random = RandomState(call.predictions.device)
     try:
-        return all(has_rows(_unreduced(call), size) for call in calls)
+        _checked(copied, size, lambda _, reason: reasons.append(reason))
     except Exception:  # not every module can do without
-        return False
+        reasons.append(NO_ROWS)
+    if random.is_changed():
+        random.restore()
+        reasons.append(DRAWS)
+    if not copied.is_as_made:
+        reasons.append(CHANGES_INPUTS)
+    # The last is the cause of those before it.
+    return reasons[-1] if reasons else None
 
 
-def _unreduced(call: Call) -> Any:
-    """What a loss module returns without its reduction."""
-    module, args, kwargs = call
-    forward = type(module).forward  # the module's own may be listened to
+def _clone(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else value
+
+
+def _unreduced(call: Call, on_misfit: OnMisfit) -> Any:
+    """What a copy of a loss module returns without its reduction."""
+    module, args, kwargs, _ = call
+    forward = original_class(module).forward
+    twin = copy_state(module)
     if takes_override(module):
-        return forward(
-            module, *args, **{**kwargs, 'reduction_override': 'none'}
-        )
-    twin = copy.copy(module)  # the module itself stays as it is
-    twin.__dict__['reduction'] = 'none'
-    return forward(twin, *args, **kwargs)
+        kwargs = {**kwargs, 'reduction_override': 'none'}
+    else:
+        vars(twin)['reduction'] = 'none'
+    if on_misfit is ignore_misfit:
+        return forward(twin, *args, **kwargs)
+    before = state_of(twin)
+    losses = forward(twin, *args, **kwargs)
+    if state_of(twin) != before:
+        on_misfit(module, KEEPS_STATE)
+    return losses
 
 
 def has_rows(values: Any, size: Optional[int]) -> bool:

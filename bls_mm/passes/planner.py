@@ -16,6 +16,7 @@ from .budget import (
     cut_length,
     iterations_left,
 )
+from .forecast import Forecast, forecast
 from .selection import Progress, select_pass
 from .target import check_target
 
@@ -94,7 +95,7 @@ class PassPlanner:
         self.sampler = sampler
         self._num_batches = num_batches
         self._batch_size = batch_size
-        self._dataset_size = len(sampler.dataset)
+        self._sizes = sampler.sizes
         self._samples_per_pass = sampler.full_size
         if not self._stream or batch_size is None:
             self._samples_per_pass = self._samples_in(num_batches())
@@ -125,9 +126,10 @@ class PassPlanner:
     ) -> None:
         """Go on with what the training loop really reads.
 
-        Where the sampler is another one, or the batch size or the size of the
-        dataset has changed, passes have another length from now on. The pass
-        in hand goes on if the sampler is another one of the same samples.
+        Where the sampler is another one, or the batch size, the size of the
+        dataset or of an inner sampler's next pass has changed, passes have
+        another length from now on. The pass in hand goes on if the sampler is
+        another one of the same samples.
 
         Args:
             sampler (BLSSampler): The sampler.
@@ -135,14 +137,13 @@ class PassPlanner:
             batch_size (int, optional): See above.
         """
         before = self.sampler
-        size, batch = self._dataset_size, self._batch_size
-        if sampler is before and (size, batch) == (
-            len(sampler.dataset),
-            batch_size,
-        ):
-            return
+        sizes, batch = self._sizes, self._batch_size
         number, done = self.current.number, self.current.done
         goes_on = done < self.current.length
+        sampler.seed = before.seed
+        sampler.look_ahead(number if goes_on else number + 1)
+        if sampler is before and (sizes, batch) == (sampler.sizes, batch_size):
+            return
         left_over = before.carried if goes_on else before.left_over
         if goes_on:
             self.visited -= self._samples_in(self.current.length)
@@ -155,13 +156,12 @@ class PassPlanner:
         )
         first_visits = self._visits(step)
         self._attach(sampler, num_batches, batch_size)
-        sampler.seed = before.seed
-        same_data = size == self._dataset_size
+        same_data = sizes.samples == self._sizes.samples
         if same_data:
             sampler.left_over = left_over
         else:
             self.weights = None
-        if not same_data or batch != batch_size:
+        if (sizes, batch) != (self._sizes, batch_size):
             self._change_length(first, step, first_visits)
         if goes_on:
             self._begin_pass(number, self.current.first_step)
@@ -200,6 +200,16 @@ class PassPlanner:
         """Predicted iterations from the start of this pass to the end."""
         return iterations_left(self.current, self.budget, self.delta)
 
+    def forecast(self) -> Forecast:
+        """What the whole run is expected to visit and to save."""
+        sampler, batch = self.sampler, self._batch_size
+        return forecast(
+            self.budget,
+            sampler.pruner,
+            sampler.full_size,
+            None if batch is None else batch * sampler.world_size,
+        )
+
     def skip_to(self, step: int) -> None:
         """Take the steps before ``step`` as made, by an unpruned run."""
         number = 0
@@ -207,6 +217,30 @@ class PassPlanner:
             number += 1
         self.current = Pass(number - 1, step, step, 0)
         self.visited = self._visits(step)
+
+    def go_to_epoch(self, epoch: int) -> int:
+        """Leave out what a resumed run leaves out before its next epoch.
+
+        A checkpoint saved in mid-epoch with ``by_epoch=True`` is one of the
+        end of that epoch to MMEngine, which goes on with the next. What is
+        left out counts as visited, as it does without pruning.
+
+        Args:
+            epoch (int): Number of the epoch that comes next, from 0.
+
+        Returns:
+            int: Steps of the unpruned run that are left out.
+        """
+        steps = 0
+        if self.current.number < epoch:
+            steps += self.end()
+        if self.current.number < epoch - 1:
+            before, visits = self.current.step, self.unpruned
+            visited = self.visited
+            self.skip_to(self.budget.end(epoch - 1))
+            self.visited = visited + self.unpruned - visits
+            steps += self.current.step - before
+        return steps
 
     def begin(self, scores: Tensor, epoch: Optional[int] = None) -> Beginning:
         """Begin the next pass, or go on in the one that was loaded.
@@ -266,8 +300,12 @@ class PassPlanner:
         """
         return self.advance(self.current.length - self.current.done)
 
-    def state_dict(self) -> Dict[str, Any]:
+    def state_dict(self, ahead: int = 0) -> Dict[str, Any]:
         """What decides on the rest of the run, but for the sampler's part.
+
+        Args:
+            ahead (int): Iterations that are done, but not yet counted.
+                Defaults to 0.
 
         Returns:
             dict: Of the pass ``number``, ``first_step``, ``done`` and whether
@@ -277,11 +315,12 @@ class PassPlanner:
             (C,). Tensors are copies on the CPU.
         """
         weights = torch.empty(0) if self.weights is None else self.weights
+        done = self.current.done + ahead
         return dict(
             number=self.current.number,
             first_step=self.current.first_step,
-            done=self.current.done,
-            finished=int(self.current.done >= self.current.length),
+            done=done,
+            finished=int(done >= self.current.length),
             visited=self.visited,
             numerator=self.budget.numerator,
             denominator=self.budget.denominator,

@@ -32,10 +32,12 @@ def kmeans_cuts(values: Tensor, num_groups: int) -> Tensor:
         The search over the grid is the dynamic programme of Wang and Song,
         Ckmeans.1d.dp, The R Journal 3(2), 2011; the refinement is Lloyd's.
     """
-    ordered = _sorted(values)
+    # The CPU of torch below 2.2 has no `topk` of half-precision values.
+    wide = torch.promote_types(values.dtype, torch.float32)
+    ordered = _sorted(values.to(wide))
     sums = _Sums(ordered, _grid(ordered))
     bounds = _refine(ordered, sums, _optimal_bounds(sums, num_groups))
-    return ordered[bounds[1:-1].to(ordered.device)]
+    return ordered[bounds[1:-1].to(ordered.device)].to(values.dtype)
 
 
 def _sorted(values: Tensor) -> Tensor:

@@ -1,11 +1,13 @@
 """What has to be set in MMEngine's loops, schedulers and optimizers."""
 
-from typing import Any, List
+from dataclasses import replace
+from typing import Any, List, Optional
 
 from mmengine.hooks import CheckpointHook, ParamSchedulerHook
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
+from bls_mm.passes.budget import Pass
 from bls_mm.runner import private
 
 
@@ -35,6 +37,7 @@ def set_max_iters(runner: Any, max_iters: int) -> None:
         runner (Runner): The runner in training.
         max_iters (int): Iterations from the start of training to its end.
     """
+    before = runner.train_loop.max_iters
     private.set_loop_length(runner.train_loop, max_iters)
     runner.message_hub.update_info('max_iters', max_iters)
     wrapper = runner.optim_wrapper
@@ -42,10 +45,16 @@ def set_max_iters(runner: Any, max_iters: int) -> None:
     if isinstance(wrapper, OptimWrapperDict):
         wrappers = list(wrapper.values())
     for each in wrappers:
-        _set_max_counts(each, max_iters)
+        # Left alone where MMEngine has not set the end of the run, as in an
+        # `OptimWrapperDict`, or somebody has set another number.
+        if before != max_iters and private.accumulation_end(each) == before:
+            # A model that goes backward several times in an iteration is
+            # beyond its iterations: no end in iterations is its end.
+            counts_iters = each.inner_count <= runner.iter
+            _set_accumulation_end(each, max_iters if counts_iters else None)
 
 
-def _set_max_counts(wrapper: Any, max_iters: int) -> None:
+def _set_accumulation_end(wrapper: Any, end: Optional[int]) -> None:
     """Tell an optimizer wrapper which accumulation of gradients is its last.
 
     The losses of the last one, the remainder, are divided by their own
@@ -54,7 +63,7 @@ def _set_max_counts(wrapper: Any, max_iters: int) -> None:
     """
     accumulates = private.accumulative_counts(wrapper) > 1
     before = private.accumulation_divisor(wrapper) if accumulates else 1
-    private.set_accumulation_end(wrapper, max_iters)
+    private.set_accumulation_end(wrapper, end)
     if not accumulates:
         return
     factor = before / private.accumulation_divisor(wrapper)
@@ -82,6 +91,33 @@ def step_schedulers(runner: Any, times: int) -> None:
     for _ in range(times):
         for hook in hooks:
             hook.after_train_iter(runner, batch_idx=runner.iter)
+
+
+def steps_owed(runner: Any, current: Pass) -> int:
+    """Steps that the schedulers of a resumed run have not made.
+
+    A hook of one's own may save between an optimizer step and the scheduler
+    steps of that iteration.
+
+    Args:
+        runner (Runner): The runner that resumes.
+        current (Pass): The pass in hand.
+
+    Returns:
+        int: At most those of an iteration; 0 if there is no iteration-based
+        scheduler, or it was not saved.
+    """
+    schedulers = runner.param_schedulers or []
+    if isinstance(schedulers, dict):
+        schedulers = [each for some in schedulers.values() for each in some]
+    made = [
+        private.scheduler_steps(each)
+        for each in schedulers
+        if not each.by_epoch
+    ]
+    before = replace(current, done=max(0, current.done - 1))
+    owed = current.step - made[0] if made else 0
+    return owed if 0 < owed <= current.step - before.step else 0
 
 
 def saves_now(runner: Any) -> bool:

@@ -45,6 +45,8 @@ class LoopWatch:
     def close(self) -> None:
         """Stop watching."""
         release(self._loop)
+        if self._make_iterator is not None:
+            self._loop.dataloader_iterator.close()
 
     def replace_loader(self, loader: Any) -> None:
         """Follow an epoch-based loop, which reads its DataLoader anew."""
@@ -73,6 +75,7 @@ class LoopWatch:
                 'Replace it by an iterator of MMEngine, or set '
                 '`runner.train_loop.dataloader` in an epoch-based run.'
             )
+        self._loop.dataloader_iterator.close()
         self._on_replaced(loader)
         return self._make_iterator(loader)
 

@@ -4,6 +4,8 @@ from typing import Any, Callable, Iterator, Optional
 
 from torch.utils.data import DataLoader
 
+from .private import keep_workers
+
 
 class PassIterator:
     """Batches of one pass after the other, for an iteration-based loop.
@@ -29,6 +31,13 @@ class PassIterator:
         self._end_pass = end_pass
         self._batches: Optional[Iterator[Any]] = None
         self._ignored = 0
+        # A pass may be a few iterations long, and starting workers takes as
+        # long as many; the unpruned run starts them once.
+        self._keeps_workers = (
+            loader.num_workers > 0 and not loader.persistent_workers
+        )
+        if self._keeps_workers:
+            keep_workers(loader, True)
 
     def ignore(self, num_iters: int) -> None:
         """Give nothing for the first ``num_iters`` batches."""
@@ -52,3 +61,9 @@ class PassIterator:
                     self._end_pass()
             self._begin_pass()
             self._batches = iter(self._loader)
+
+    def close(self) -> None:
+        """Give the DataLoader back as it was."""
+        if self._keeps_workers:
+            self._batches = None
+            keep_workers(self._loader, False)

@@ -20,26 +20,47 @@ def set_loop_length(loop: Any, max_iters: int) -> None:
 
 
 def accumulative_counts(wrapper: Any) -> int:
-    """Iterations between two steps of an optimizer wrapper."""
+    """Calls of ``backward`` between two steps of an optimizer wrapper."""
     return getattr(wrapper, '_accumulative_counts', 1)
+
+
+def accumulation_end(wrapper: Any) -> Optional[int]:
+    """Calls of ``backward`` after which a wrapper steps for the last time.
+
+    Returns:
+        int or None: None if it knows of no end: MMEngine tells it to the
+        optimizer wrapper of a run, but to none of an ``OptimWrapperDict``.
+    """
+    end = getattr(wrapper, '_max_counts', -1)
+    return None if end == -1 else end
 
 
 def accumulation_divisor(wrapper: Any) -> int:
     """What the losses since the last step of a wrapper were divided by."""
     counts, last = wrapper._accumulative_counts, wrapper.inner_count - 1
-    remainder = wrapper._remainder_counts
-    if (last + 1) % counts and last >= wrapper._max_counts - remainder:
-        return remainder or counts
-    return counts
+    end, remainder = accumulation_end(wrapper), wrapper._remainder_counts
+    if end is None or not (last + 1) % counts or last < end - remainder:
+        return counts
+    return remainder or counts
 
 
-def set_accumulation_end(wrapper: Any, max_iters: int) -> None:
-    """Tell a wrapper which accumulation is its last.
+def set_accumulation_end(wrapper: Any, end: Optional[int]) -> None:
+    """Tell a wrapper which accumulation is its last; None if none is.
 
     ``initialize_count_status`` would also reset the count so far.
     """
-    wrapper._max_counts = max_iters
-    wrapper._remainder_counts = max_iters % accumulative_counts(wrapper)
+    counts = accumulative_counts(wrapper)
+    if end is None:
+        wrapper._max_counts = wrapper._remainder_counts = -1
+        return
+    wrapper._max_counts = end
+    # A remainder of 0 divides by nothing up to the end, and fails after it.
+    wrapper._remainder_counts = end % counts or counts
+
+
+def scheduler_steps(scheduler: Any) -> int:
+    """Steps that a parameter scheduler has made, before it began as well."""
+    return scheduler._global_step
 
 
 def sliced_dataset(dataset: Any) -> Optional[Any]:
@@ -63,3 +84,30 @@ def empty_buckets(batch_sampler: Any) -> None:
         buckets = getattr(batch_sampler, name, None)
         if buckets is not None:
             setattr(batch_sampler, name, [[] for _ in buckets])
+
+
+def submodules(module: Any) -> Any:
+    """The dict of a module's children; ``getattr`` takes 1 us for one."""
+    return module._modules
+
+
+def version_of(tensor: Any) -> int:
+    """How often a tensor, or one that shares its memory, was changed in place.
+
+    0 for tensors of inference mode, which do not count.
+    """
+    try:
+        return tensor._version
+    except RuntimeError:
+        return 0
+
+
+def keep_workers(loader: Any, keep: bool) -> None:
+    """Let a DataLoader keep its workers from one pass to the next, or not.
+
+    What ``persistent_workers`` does, which cannot be set any more once a
+    DataLoader has been made.
+    """
+    vars(loader)['persistent_workers'] = keep
+    if not keep:
+        loader._iterator = None  # the workers end with it

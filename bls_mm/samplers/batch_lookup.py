@@ -13,7 +13,7 @@ from bls_mm.pruners.weights import mean_weights
 from bls_mm.runner.class_swap import original_class
 from bls_mm.scores.batch import Batch
 
-from .batch_tracker import BatchTracker
+from .batch_tracker import BatchTracker, Drawn
 from .bls_sampler import BLSSampler
 
 # Samples whose batches are cut out in advance, all at once.
@@ -50,7 +50,9 @@ class BatchLookup:
         self._weights: Optional[memoryview] = None
         self._table: Optional[Tensor] = None
         self._pieces: Optional[_Pieces] = None
-        self._drawn: Any = array('q')
+        self._drawn = array('q')
+        self._longest = 0
+        self._left: Optional[np.ndarray] = None
         self._iterations = 0
         self._latest = self._again = -1
 
@@ -114,12 +116,12 @@ class BatchLookup:
                 return piece._replace(group=self._again)
             self._pieces = None  # the batch size is another one by now
             self._use_table()
-        return self._look_up(drawn.indices)
+        return self._look_up(drawn)
 
-    def _look_up(self, indices: List[Any]) -> Batch:
-        ids = self.sampler.to_ids(indices)
-        if self._drawn is not None:
-            self._note(ids)
+    def _look_up(self, drawn: Drawn) -> Batch:
+        start = drawn.number * len(drawn.indices)
+        ids = self.sampler.to_ids(drawn.indices, start)
+        self._note(ids)
         if self._weights is None:
             return Batch(ids)
         # Of a few numbers this is much faster than indexing an array.
@@ -127,29 +129,52 @@ class BatchLookup:
         return Batch(ids, total / len(ids))
 
     def _note(self, ids: List[int]) -> None:
-        """Remember what the first pass trains on; see :meth:`end_pass`."""
+        """Remember what the pass trains on; see :meth:`end_pass`."""
         if self.sampler.pruner is None:
             return
-        if self.sampler.iterations == self._iterations:
-            raise ValueError(self._refusal('does not draw from its sampler'))
+        if self._left is None:  # in the first pass, where little is lost
+            self._check_first(ids)
         self._drawn.extend(ids)
 
+    def _check_first(self, ids: List[int]) -> None:
+        if self.sampler.iterations == self._iterations:
+            raise ValueError(self._refusal('does not draw from its sampler'))
+        self._check_range(min(ids), max(ids))
+        self._longest = max(self._longest, len(ids))
+
+    def _check_range(self, least: int, most: int) -> None:
+        if least < 0 or most >= self.sampler.samples.count:
+            wrong = least if least < 0 else most
+            raise ValueError(
+                self._refusal(f'yields {wrong}, which is no index')
+            )
+
     def end_pass(self) -> None:
-        """Check, once in a run, that batches are made of what was selected.
+        """Check that batches were made of what was selected.
+
+        A batch sampler may keep samples for the next pass, and fill up one
+        batch of a pass.
 
         Raises:
             ValueError: If the batch sampler took samples that its sampler did
                 not yield, or took them more often.
         """
-        drawn, self._drawn = self._drawn, None
-        if not drawn:
+        if not self._drawn:
             return
+        drawn, self._drawn = np.array(self._drawn), array('q')
+        self._check_range(drawn.min(), drawn.max())
         count = self.sampler.samples.count
-        wanted = np.bincount(self.sampler.ids_in_order(), minlength=count)
-        if (np.bincount(drawn, minlength=count) > wanted).any():
+        yielded = np.bincount(self.sampler.ids_in_order(), minlength=count)
+        left = yielded - np.bincount(drawn, minlength=count)
+        if self._left is not None and len(self._left) == count:
+            more = -(left + self._left)
+        else:
+            more = -left
+        if more.clip(0).sum() > self._longest:
             raise ValueError(
                 self._refusal('takes samples that its sampler did not yield')
             )
+        self._left = left.clip(0)
 
     def _refusal(self, what: str) -> str:
         name = original_class(self._batch_sampler).__name__

@@ -1,7 +1,17 @@
 """The sampler that visits only the selected samples."""
 
+import operator
 from itertools import chain
-from typing import Any, Dict, Iterator, List, Optional, Sized
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sized,
+)
 
 import torch
 from mmengine.dist import get_dist_info, sync_random_seed
@@ -15,12 +25,26 @@ from bls_mm.pruners import Pruner
 from bls_mm.registry import PRUNERS, build
 
 from .inner_order import InnerOrder
+from .items import Unwrapper
 from .order import deal, filter_order, make_order, padded
+from .two_samplers import become_both
 
 # Indices handed over at a time: a Python list of all of them would need 36
 # bytes a sample.
 _CHUNK = 65536
 _ENTRY = 'train_dataloader.sampler'
+
+
+class Sizes(NamedTuple):
+    """Sizes of what a sampler yields.
+
+    Attributes:
+        samples (int): Number of indices of the dataset, or of distinct items.
+        full_pass (int): Number of indices in an unpruned pass.
+    """
+
+    samples: int
+    full_pass: int
 
 
 @DATA_SAMPLERS.register_module()
@@ -42,8 +66,9 @@ class BLSSampler(Sampler):
             equally many. Defaults to True.
         inner (dict, optional): Config of a sampler with an order of its
             own, such as ``RepeatAugSampler``, to be filtered instead of a
-            random permutation. ``shuffle`` then has no effect.
-            Defaults to None.
+            random permutation. Its attributes and methods are those of this
+            one, too, where the names are free; what is set has an effect from
+            the next pass on. ``shuffle`` has none. Defaults to None.
 
     Attributes:
         samples (SampleIds): The distinct samples behind the indices.
@@ -103,15 +128,14 @@ class BLSSampler(Sampler):
         self._inner: Optional[InnerOrder] = None
         if inner is not None:
             self._inner = InnerOrder(inner, dataset, self.seed)
-            # Batch samplers may ask whether their sampler is of that type.
-            self.__class__ = type(
-                'BLSSampler', (BLSSampler, self._inner.sampler_type), {}
-            )
         self.iterations = 0
         self._round: Optional[Tensor] = None
         self._batch_size: Optional[int] = None
         self._indices: Optional[Tensor] = None
         self.reset()
+        self._unwrapper = Unwrapper()
+        if self._inner is not None:
+            become_both(self, self._inner.sampler_type)
 
     def attach(self, batch_size: Optional[int] = None) -> None:
         """Let a hook decide what is visited, pass by pass.
@@ -155,6 +179,25 @@ class BLSSampler(Sampler):
             return len(self._round)
         return len(self.dataset)
 
+    @property
+    def sizes(self) -> Sizes:
+        """What the plan of a run depends on."""
+        items = None if self._inner is None else self._inner.items
+        samples = len(self.dataset) if items is None else len(items)
+        return Sizes(samples, self.full_size)
+
+    def look_ahead(self, epoch: int) -> None:
+        """Let ``full_size`` and ``samples`` be those of a pass to come.
+
+        An inner sampler may yield more or fewer indices, or new items.
+
+        Args:
+            epoch (int): Number of the pass, from 0.
+        """
+        if self._inner is not None:
+            self._inner.order(epoch, self.seed)
+            self._inner.compare_ranks()
+
     def begin_pass(
         self,
         epoch: int,
@@ -176,6 +219,8 @@ class BLSSampler(Sampler):
         self.epoch = epoch
         self.carried = self.left_over
         order = self._order(epoch)
+        if self._inner is not None:
+            self._inner.compare_ranks()
         if kept is not None:
             order = filter_order(order, kept, self.samples.of_index)
         self.selected = len(order)
@@ -245,29 +290,65 @@ class BLSSampler(Sampler):
         if self.pruner is not None:
             raise RuntimeError(
                 '`train_dataloader.sampler` is a BLSSampler with a pruner, '
-                'but there is no BLSHook to tell it what to prune. Add '
-                "`custom_hooks = [dict(type='BLSHook')]`, or set "
-                '`train_dataloader.sampler.pruner=None`.'
+                'but there is no BLSHook to tell it what to prune. If the run '
+                "has none, add `custom_hooks = [dict(type='BLSHook')]`, or "
+                'set `train_dataloader.sampler.pruner=None`. If it has one, '
+                'it does not train on this DataLoader: it is another one, or '
+                'the training is over.'
             )
         self.epoch = epoch
         self._indices = None
 
-    def to_ids(self, indices: List[Any]) -> List[int]:
-        """Turn what was yielded into sample ids.
+    def to_ids(self, indices: List[Any], start: int = 0) -> List[int]:
+        """Turn what a batch sampler has yielded into sample ids.
 
         Args:
-            indices (list): Indices of a batch.
+            indices (list): Indices of a batch: integers of any library or
+                items of ``inner``, or tuples or lists that hold them.
+            start (int): Place of the batch in the pass if the batch sampler
+                cut it into batches of this size. Defaults to 0.
 
         Returns:
             list[int]: Ids of their samples.
+
+        Raises:
+            ValueError: If it cannot be told which samples they are.
         """
-        if self._inner is not None:
-            indices = self._inner.positions(indices)
+        # Of plain integers the first and the last tell.
+        plain = type(indices[0]) is type(indices[-1]) is int
+        if not plain or self._number is not None:
+            indices = self._unwrapper.unwrap(
+                indices, self._number_of, self._in_order, start
+            )
         of_index = self.samples.of_index
         if of_index is None:
             return indices
         # Of a few numbers this is much faster than indexing an array.
         return list(map(of_index.numpy().data.__getitem__, indices))
+
+    @property
+    def _number(self) -> Optional[Callable[[Any], int]]:
+        """The number of an item, unless items are indices."""
+        if self._inner is None or self._inner.items is None:
+            return None
+        return self._inner.items.number
+
+    def _number_of(self, item: Any) -> int:
+        """The number of an index or item.
+
+        Raises:
+            IndexError: If there is no such index.
+            KeyError: If there is no such item.
+            TypeError: If it is neither.
+        """
+        if self._number is not None:
+            return self._number(item)
+        if isinstance(item, bool):
+            raise TypeError('A flag is no index.')
+        return range(len(self.dataset))[operator.index(item)]
+
+    def _in_order(self) -> List[int]:
+        return self._current().tolist()
 
     def ids_in_order(self) -> Tensor:
         """Sample ids of all indices of this rank in the current pass.
@@ -292,7 +373,9 @@ class BLSSampler(Sampler):
         chunks = self._current().split(_CHUNK)
         indices = chain.from_iterable(chunk.tolist() for chunk in chunks)
         items = self._inner.items if self._inner is not None else None
-        return indices if items is None else map(items.__getitem__, indices)
+        if items is None:
+            return indices
+        return map(items.values.__getitem__, indices)
 
     def __len__(self) -> int:
         """Number of indices of this rank in the current pass."""

@@ -7,6 +7,7 @@ from mmengine import dist
 from torch import Tensor, nn
 
 from bls_mm.losses.module_calls import SampleLosses
+from bls_mm.losses.unreduced import ignore_misfit
 
 from .base import Score
 from .batch import Batch
@@ -48,10 +49,15 @@ class ScoreBuffer:
             size if parallel else 0, dtype=torch.uint8, device=device
         )
         self._not_finite = NonFiniteCount(device)
-        self._updates = ScoreUpdates(
-            score, self._scores, self._seen, self._not_finite, keeps_losses
-        )
         self._heard = SampleLosses(model) if model is not None else None
+        self._updates = ScoreUpdates(
+            score,
+            self._scores,
+            self._seen,
+            self._not_finite,
+            keeps_losses,
+            self._heard.on_misfit if self._heard else ignore_misfit,
+        )
 
     @property
     def scores(self) -> Tensor:
@@ -62,6 +68,16 @@ class ScoreBuffer:
     @property
     def device(self) -> torch.device:
         return self._scores.device
+
+    def refresh(self, model: Optional[nn.Module] = None) -> None:
+        """Look again for what to listen to. To be called once a pass.
+
+        Args:
+            model (nn.Module, optional): The model, if it may be another one.
+                Defaults to None, the same.
+        """
+        if self._heard is not None:
+            self._heard.refresh(model)
 
     def expect(self, size: int) -> None:
         """Listen for the losses of the samples of the next batch.
@@ -120,5 +136,7 @@ class ScoreBuffer:
             state (dict): What :meth:`state_dict` returned, validated.
         """
         self.scores.copy_(state['scores'])
-        if len(state['memory']) == len(self.rule.memory):
-            self.rule.memory.copy_(state['memory'])
+        known = state['memory']
+        # A rule may remember more than it did when the file was saved.
+        if len(known) <= len(self.rule.memory):
+            self.rule.memory[: len(known)].copy_(known)

@@ -12,6 +12,8 @@ from bls_mm.registry import SCORES
 from .base import Score
 
 _FLOOR = 1e-8
+# What a loss has to be below 0 to count as negative: rounding is not.
+_ROUNDING = 1e-6
 # Weight of a batch in the level: it follows the losses of some ten batches.
 _TREND = 0.1
 
@@ -26,8 +28,11 @@ class MARTScore(Score):
     relative to the level of the losses, a moving average that takes up the
     trend of training: 1 is a sample like the others.
 
-    For losses that are not negative. A loss of 0 or less is taken for a
-    very small one.
+    Losses that may be negative, as those of SimSiam or a log likelihood, are
+    lifted by twice the lowest one so far, which makes the rule an additive
+    one; where none is below 0 they stay as they are. A loss of exactly 0 has
+    no ratio to anything: it takes the share ``step`` off a score, and says
+    nothing about the level.
 
     Args:
         step (float): Share of a surprise that is taken over, in (0, 1].
@@ -48,7 +53,7 @@ class MARTScore(Score):
     def __init__(self, step: float = 0.5) -> None:
         check_range('step', step, 0, 1, '(0, 1]')
         self.step = step
-        self.memory = torch.zeros(2)
+        self.memory = torch.zeros(3)
 
     def update(self, scores: Tensor, indices: Tensor, loss: Tensor) -> None:
         """Update as in :meth:`Score.update`, by :func:`mart_update`."""
@@ -70,33 +75,70 @@ def mart_update(
     one is the last of. A sample not yet seen counts as 1. A loss of its own
     scales each sample by itself, and the first one is taken over as it is.
 
+    Losses are lifted by :func:`lift` first. One of 0 scales by 1 - step.
+
     Args:
         scores (Tensor): Float32, shape (N,), 0 for samples not yet seen.
         indices (Tensor): Int64, shape (B,) or (K, B), as in :class:`Score`.
         loss (Tensor): Shape (), (B,), (K,) or (K, B). Ignored where not
             finite.
-        memory (Tensor): The moving average, see :func:`levels`. Changed in
-            place.
+        memory (Tensor): Float32, shape (3,): the moving average, see
+            :func:`levels`, and the lowest loss, see :func:`lift`. Changed in
+            place; starts at 0.
         step (float): Share of a surprise that is taken over, in (0, 1].
     """
     # As in `ema_update`: no host is asked whether the loss is finite.
-    loss = loss.detach().to(scores.dtype).clamp(min=_FLOOR)
+    nan = float('nan')
+    loss = loss.detach().to(scores.dtype).nan_to_num(nan, nan, nan)
     of_batches = loss.ndim < indices.ndim
+    loss = lift(memory[2:], loss, of_batches).clamp(min=_FLOOR)
     ids = indices.flatten()
     before = scores.index_select(0, ids).view_as(indices)
     seen = before > 0
     ours = before.where(seen, 1.0)
     of_batch = loss if of_batches else loss.mean(-1)
     surprise = of_batch / ours.mean(-1)
-    level = levels(memory, surprise.reshape(-1)).view_as(surprise)
+    known = surprise.where(of_batch > _FLOOR, nan)
+    level = levels(memory[:2], known.reshape(-1)).view_as(surprise)
     if of_batches:
-        after = ours * (surprise / level)[..., None] ** step
+        scale = (surprise / level) ** step
+        scale = scale.where(loss != _FLOOR, 1 - step)
+        after = ours * scale[..., None]
     else:
         own = loss / level[..., None]
-        ours = ours.where(seen, own)
-        after = ours * (own / ours) ** step
+        start = before.where(seen, own)
+        after = start * (own / start) ** step
+        after = after.where(loss != _FLOOR, ours * (1 - step))
     after = after.clamp(min=_FLOOR).where(after.isfinite(), before)
     scores.index_copy_(0, ids, after.view_as(ids))
+
+
+def lift(lowest: Tensor, loss: Tensor, of_batches: bool) -> Tensor:
+    r"""Lift losses by twice the lowest so far, so that none is negative.
+
+    The lowest then comes out as its own absolute value, and losses that are
+    far below 0, in relation to how they differ, as much alike: for them
+    :func:`mart_update` is the additive rule of ART, with :math:`1 + x \approx
+    e^x`. A rank that has not seen the lowest of all ranks, but their mean,
+    still lifts enough for the most part.
+
+    Args:
+        lowest (Tensor): The lowest loss so far, or 0, shape (1,). Changed in
+            place.
+        loss (Tensor): Shape (), (B,), (K,) or (K, B). NaN where not finite.
+        of_batches (bool): Whether it is one number a batch.
+
+    Returns:
+        Tensor: Of the shape of ``loss``, which it equals as long as no loss
+        was negative.
+    """
+    lows = loss.nan_to_num()
+    if not of_batches:
+        lows = lows.amin(-1)
+    so_far = torch.cat([lowest, lows.reshape(-1) + _ROUNDING]).cummin(0).values
+    lowest.copy_(so_far[-1:])
+    by = so_far[1:].view_as(lows)
+    return torch.sub(loss, by if of_batches else by[..., None], alpha=2)
 
 
 def levels(memory: Tensor, values: Tensor) -> Tensor:

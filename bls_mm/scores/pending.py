@@ -6,7 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bls_mm.losses.unreduced import Call, losses_of_samples
+from bls_mm.losses.unreduced import (
+    Call,
+    OnMisfit,
+    ignore_misfit,
+    losses_of_samples,
+)
 
 from .base import Score
 from .batch import Batch
@@ -70,6 +75,8 @@ class ScoreUpdates:
         not_finite (NonFiniteCount): Where to count losses.
         waits (bool): Whether batches may wait. Their losses are kept as they
             are, not copied. Defaults to True.
+        on_misfit (callable, optional): What to call if the losses of samples
+            cannot be told, see :func:`losses_of_samples`. Defaults to nothing.
     """
 
     def __init__(
@@ -79,12 +86,14 @@ class ScoreUpdates:
         seen: Tensor,
         not_finite: NonFiniteCount,
         waits: bool = True,
+        on_misfit: OnMisfit = ignore_misfit,
     ) -> None:
         self._score = score
         self._scores = scores
         self._seen = seen
         self._not_finite = not_finite
         self._waits = waits and score.takes_several
+        self._on_misfit = on_misfit
         self._most = 1
         self._ids: List[Any] = []
         self._losses: List[Tensor] = []
@@ -140,7 +149,7 @@ class ScoreUpdates:
         self._not_finite.add(loss)
         if self._calls:
             size = len(self._ids[0])
-            loss = losses_of_samples(self._calls, loss, size)
+            loss = losses_of_samples(self._calls, loss, size, self._on_misfit)
         if isinstance(self._ids[0], Tensor):
             self._update(torch.stack(self._ids), loss)
         else:

@@ -1,4 +1,4 @@
-"""What a run is resumed from when its last checkpoint is damaged or gone."""
+"""What a run is resumed from, also when its last checkpoint is damaged."""
 
 import os
 import shutil
@@ -74,13 +74,15 @@ def test_find_checkpoint_falls_back_when_the_last_is_cut_short(
     cut(work_dir / 'epoch_4.pth', share)
     assert find_checkpoint(work_dir) == str(work_dir / 'epoch_3.pth')
     (text,) = said
-    assert "epoch_4.pth', which is damaged or gone" in text
+    assert "epoch_4.pth', which is damaged. The run" in text
     assert text.endswith('resumed from ' + str(work_dir / 'epoch_3.pth.'))
 
 
-def test_find_checkpoint_falls_back_when_the_last_is_gone(work_dir):
+def test_find_checkpoint_falls_back_when_the_last_is_gone(work_dir, said):
     (work_dir / 'epoch_4.pth').unlink()
     assert find_checkpoint(work_dir) == str(work_dir / 'epoch_3.pth')
+    (text,) = said
+    assert "epoch_4.pth', which is not there. The run" in text
 
 
 def test_find_checkpoint_passes_over_several_damaged_ones(work_dir):
@@ -103,6 +105,77 @@ def test_find_checkpoint_finds_a_folder_that_was_moved(work_dir, tmp_path):
     moved = work_dir.rename(tmp_path / 'moved')
     os.utime(moved / 'epoch_1.pth')
     assert find_checkpoint(moved) == str(moved / 'epoch_4.pth')
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        '/home/someone/run/epoch_3.pth',
+        'D:\\projects\\run 1\\epoch_3.pth',
+        'work_dirs\\run\\epoch_3.pth',
+        '\\\\server\\share\\epoch_3.pth',
+        'C:/run/epoch_3.pth',
+        'work_dirs/run/epoch_3.pth',
+        './epoch_3.pth',
+        '~/run/epoch_3.pth',
+        '/home/ä ö/é/epoch_3.pth',
+        'file:///home/some%20one/epoch_3.pth',
+        'file:///D:/run/epoch_3.pth',
+        '"D:\\run\\epoch_3.pth"',
+        "'/home/someone/epoch_3.pth'",
+        '/home/someone/epoch_3.pth/',
+        '  /home/someone/epoch_3.pth\r\n\r\n',
+    ],
+)
+def test_find_checkpoint_reads_the_name_of_another_place(work_dir, name):
+    os.utime(work_dir / 'epoch_1.pth')
+    (work_dir / 'last_checkpoint').write_bytes(name.encode())
+    assert find_checkpoint(work_dir) == str(work_dir / 'epoch_3.pth')
+
+
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16', 'cp1252'])
+def test_find_checkpoint_reads_what_windows_has_written(work_dir, encoding):
+    name = 'C:\\Läufe\\epoch_3.pth\r\n'
+    (work_dir / 'last_checkpoint').write_bytes(name.encode(encoding))
+    assert find_checkpoint(work_dir) == str(work_dir / 'epoch_3.pth')
+
+
+def test_find_checkpoint_reads_accents_as_macos_writes_them(work_dir):
+    apart, composed = 'e\u0301poche_3.pth', '\u00e9poche_3.pth'
+    (work_dir / 'epoch_3.pth').rename(work_dir / composed)
+    name = f'/Users/someone/run/{apart}'
+    (work_dir / 'last_checkpoint').write_text(name, encoding='utf-8')
+    assert find_checkpoint(work_dir) == str(work_dir / composed)
+
+
+def test_find_checkpoint_takes_every_spelling_of_the_right_place(
+    work_dir, monkeypatch, said
+):
+    path = work_dir / 'epoch_3.pth'
+    monkeypatch.chdir(work_dir.parent)
+    monkeypatch.setenv('HOME', str(work_dir.parent))
+    for name in (
+        'work/epoch_3.pth',
+        '~/work/epoch_3.pth',
+        f'{path}/',
+        f'"{path}"\n',
+        path.as_uri(),
+    ):
+        (work_dir / 'last_checkpoint').write_text(name)
+        assert os.path.samefile(find_checkpoint(work_dir), path)
+        assert os.path.isfile(find_checkpoint(work_dir))
+    assert not said
+
+
+def test_find_checkpoint_takes_mmengines_names_when_none_is_alike(
+    work_dir, said
+):
+    """A checkpoint of another hook, as one saved when time was up."""
+    (work_dir / 'last_checkpoint').write_text('/home/me/preempted.pth')
+    os.utime(work_dir / 'epoch_2.pth')
+    os.utime(next(work_dir.glob('best_*')))
+    assert find_checkpoint(work_dir) == str(work_dir / 'epoch_2.pth')
+    assert "'/home/me/preempted.pth', which is not there" in said[0]
 
 
 def test_find_checkpoint_looks_where_the_last_one_was(work_dir, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.runner import FlexibleRunner
 from states import at, having, through
-from toy import StopAt, hook_of, make_config, make_runner, train
+from toy import SavesAt, StopAt, hook_of, make_config, make_runner, train
 
 PRUNERS = ['InfoBatch', 'SeTa', 'RandomPrune']
 SCHEDULE = [
@@ -237,6 +237,111 @@ def test_load_from_alone_starts_with_new_scores(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         runner.train()
     assert not hook_of(runner).scores.any()
+
+
+def hooks_with(first, *args, **kwargs):
+    """A hook that saves before or after all others."""
+    hook = SavesAt(*args, first=first, **kwargs)
+    hooks = [dict(type='BLSHook'), dict(type='Recorder')]
+    return [hook, *hooks] if first else [*hooks, hook]
+
+
+def save_and_resume(work_dir, first, iteration, save, **changes):
+    """Break a run off with such a hook; resume it without."""
+    broken = make_runner(
+        work_dir, custom_hooks=hooks_with(first, iteration, save), **changes
+    )
+    with pytest.raises(KeyboardInterrupt):
+        broken.train()
+    path = str(work_dir / 'preempted.pth')
+    return train(work_dir, resume=True, load_from=path, **changes)
+
+
+@pytest.mark.parametrize('loop', ['epochs', 'iterations'])
+@pytest.mark.parametrize('first', [True, False])
+# The middle of the first pass and of a pruned one, and the end of one.
+@pytest.mark.parametrize('iteration', [3, 10, 23])
+def test_checkpoint_of_a_hook_of_ones_own_is_as_good(
+    tmp_path, loop, first, iteration
+):
+    """Also where it saves before BLSHook has counted the iteration."""
+    changes = dict(param_scheduler=SCHEDULE[:2], default_hooks=dict())
+    if loop == 'iterations':
+        changes['train_cfg'] = dict(by_epoch=False, max_iters=80)
+    save = dict(by_epoch=False)
+    resumed = save_and_resume(
+        tmp_path / 'broken', first, iteration, save, **changes
+    )
+    # A save rounds scores at another place.
+    hooks = hooks_with(first, iteration, save, stops=False)
+    reference = train(tmp_path / 'whole', custom_hooks=hooks, **changes)
+    recorder = hook_of(resumed, 'Recorder')
+    expected = hook_of(reference, 'Recorder')
+    for name in ('iters', 'numbers', 'rates', 'losses'):
+        assert getattr(recorder, name) == getattr(expected, name)[iteration:]
+    assert_same_end(resumed, reference)
+
+
+# What is left out of the schedule is made up before the first step.
+@pytest.mark.filterwarnings('ignore:Detected call of .scheduler.step')
+@pytest.mark.parametrize('first', [True, False])
+@pytest.mark.parametrize('iteration', [3, 10, 23])
+def test_epoch_saved_in_its_middle_as_if_at_its_end_is_left(
+    tmp_path, first, iteration
+):
+    """MMEngine's default, `by_epoch=True`, notes the next epoch."""
+    changes = dict(param_scheduler=SCHEDULE[:2], default_hooks=dict())
+    resumed = save_and_resume(
+        tmp_path / 'broken', first, iteration, {}, **changes
+    )
+    reference = train(tmp_path / 'whole', **changes)
+    whole = hook_of(reference, 'Recorder').epochs
+    recorder = hook_of(resumed, 'Recorder')
+    next_epoch = whole[iteration - 1] + 1
+    assert sorted(set(recorder.epochs)) == list(range(next_epoch, 8))
+    assert resumed.epoch == 8
+    assert resumed.iter == resumed.max_iters
+    planner = hook_of(resumed).planner
+    assert planner.current.number + 1 == planner.budget.passes == 8
+    assert planner.current.step == planner.budget.steps == 80
+    assert planner.visited <= planner.unpruned == 320
+    for ours, theirs in zip(
+        resumed.param_schedulers, reference.param_schedulers
+    ):
+        assert ours.last_step == theirs.last_step
+
+
+@pytest.mark.parametrize('first', [True, False])
+def test_iterations_saved_as_an_epoch_reach_the_end_of_the_plan(
+    tmp_path, first
+):
+    """MMEngine then notes an iteration less than were made."""
+    changes = dict(
+        param_scheduler=SCHEDULE[:2],
+        default_hooks=dict(),
+        train_cfg=dict(by_epoch=False, max_iters=80),
+    )
+    resumed = save_and_resume(tmp_path / 'broken', first, 23, {}, **changes)
+    assert resumed.iter == resumed.max_iters
+    planner = hook_of(resumed).planner
+    assert planner.current.step == planner.budget.steps == 80
+    assert len(hook_of(resumed, 'Recorder').numbers) == resumed.iter - 22
+
+
+@pytest.mark.filterwarnings('ignore:Detected call of .scheduler.step')
+def test_epochs_that_a_resumed_run_leaves_out_are_left_out(tmp_path):
+    """A hook after validation saves when the epoch is counted already."""
+    runner = train(tmp_path, train_cfg=dict(by_epoch=True, max_epochs=3))
+    path = tmp_path / 'epoch_3.pth'
+    checkpoint = torch.load(path, weights_only=False)
+    checkpoint['meta']['epoch'] = 5
+    torch.save(checkpoint, path)
+    resumed = train(tmp_path, resume=True, param_scheduler=SCHEDULE[:2])
+    assert sorted(set(hook_of(resumed, 'Recorder').epochs)) == [5, 6, 7]
+    planner = hook_of(resumed).planner
+    assert planner.current.step == planner.budget.steps == 80
+    assert planner.visited > runner.iter
+    assert resumed.iter == resumed.max_iters
 
 
 # From a checkpoint in mid-pass

@@ -161,7 +161,6 @@ MEAN = (getattr, HistoryBuffer, 'mean')
         (OneCycleParamScheduler.__new__(OneCycleParamScheduler), 'object of'),
         (np.zeros(1).view(np.matrix), r'Unsupported class numpy\S*matrix'),
     ],
-    ids=str,
 )
 def test_harm_by_what_is_allowed_is_refused(tmp_path, value, message):
     torch.save(value, tmp_path / 'x.pth')

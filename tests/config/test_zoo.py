@@ -26,6 +26,7 @@ def test_zoo_path_of_a_package_without_configs():
 
 
 def test_load_config_of_an_own_base_leaves_types_to_their_packages(tmp_path):
+    pytest.importorskip('mmdet')
     file = tmp_path / 'mine.py'
     file.write_text("_base_ = 'bls_mm::demo/resnet_mnist-bls-infobatch.py'\n")
     cfg = load_config(file)
@@ -37,6 +38,7 @@ def test_load_config_of_an_own_base_leaves_types_to_their_packages(tmp_path):
 
 
 def test_zoo_path_names_similar_files():
+    pytest.importorskip('mmpretrain')
     message = r'Similar: .*resnet/resnet18_8xb16_cifar10\.py'
     with pytest.raises(FileNotFoundError, match=message):
         zoo_path('mmpretrain::resnet/resnet18_8xb16_cifar.py')

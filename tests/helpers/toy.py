@@ -14,6 +14,17 @@ from torch import nn
 import bls_mm  # noqa: F401  registers hook and sampler
 
 INFOBATCH = dict(type='InfoBatch', prune_ratio=0.5)
+# Changes of a run that is validated as well.
+VALIDATED = dict(
+    val_dataloader=dict(
+        dataset=dict(type='ToyDataset', size=4),
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        batch_size=4,
+        collate_fn=dict(type='default_collate'),
+    ),
+    val_cfg=dict(),
+    val_evaluator=dict(type='ToyMetric'),
+)
 
 
 @DATASETS.register_module(force=True)
@@ -107,6 +118,41 @@ class Recorder(Hook):
         self, runner, batch_idx, data_batch=None, outputs=None
     ) -> None:
         self.losses.append(outputs['loss'].item())
+
+
+class Validated(Hook):
+    """Write down after how many iterations a run was validated."""
+
+    def __init__(self) -> None:
+        self.at: List[int] = []
+
+    def after_val_epoch(self, runner, metrics=None) -> None:
+        self.at.append(runner.iter)
+
+
+@HOOKS.register_module(force=True)
+class SavesAt(Hook):
+    """Save when time is up, and stop, as where jobs have a time limit."""
+
+    def __init__(
+        self,
+        iteration: int,
+        save: dict,
+        first: bool = False,
+        stops: bool = True,
+    ) -> None:
+        self.iteration, self.save, self.stops = iteration, save, stops
+        self.priority = 'NORMAL' if first else 'LOWEST'
+
+    def after_train_iter(
+        self, runner, batch_idx, data_batch=None, outputs=None
+    ) -> None:
+        if runner.iter + 1 == self.iteration:
+            runner.save_checkpoint(
+                runner.work_dir, 'preempted.pth', **self.save
+            )
+            if self.stops:
+                raise KeyboardInterrupt
 
 
 class StopAt(Hook):

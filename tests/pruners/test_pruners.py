@@ -43,6 +43,7 @@ SCORES = {
     'one outlier': lambda n: torch.eye(n)[0] * 1e30,
     'double precision': lambda n: rand(n).double(),
     'half precision': lambda n: rand(n).half(),
+    'bfloat16': lambda n: rand(n).bfloat16(),
 }
 every_pruner = pytest.mark.parametrize('name', PRUNERS)
 

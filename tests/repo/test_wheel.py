@@ -109,6 +109,10 @@ def test_wheel_holds_the_package_its_configs_and_tools(built):
     assert all(name.startswith(info) for name in left), left
 
 
+def test_index_would_take_the_files(built):
+    run(sys.executable, '-m', 'twine', 'check', '--strict', *built.iterdir())
+
+
 def test_sdist_holds_what_building_and_testing_need(built):
     (sdist,) = built.glob('*.tar.gz')
     with tarfile.open(sdist) as archive:

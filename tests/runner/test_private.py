@@ -3,7 +3,7 @@
 import pytest
 import torch
 from mmengine.dataset import DefaultSampler
-from mmengine.optim import OptimWrapper
+from mmengine.optim import LinearLR, OptimWrapper
 from mmengine.runner import FlexibleRunner, Runner
 from toy import ToyDataset, make_config, make_runner
 
@@ -66,6 +66,35 @@ def test_accumulation_ends_where_it_is_set_to(counts, length):
             steps.append(iteration)
     whole = range(counts, length + 1, counts)
     assert steps == sorted({*whole, length})
+
+
+@pytest.mark.parametrize('length', [8, 7])
+def test_accumulation_goes_on_after_its_end(length):
+    """MMEngine alone divides by zero there if no remainder is left."""
+    wrapper, parameter = make_wrapper(4)
+    assert private.accumulation_end(wrapper) is None
+    wrapper.initialize_count_status(torch.nn.Linear(1, 1), 0, length)
+    assert private.accumulation_end(wrapper) == length
+    private.set_accumulation_end(wrapper, length)
+    for _ in range(2 * length):
+        wrapper.update_params(parameter.sum())
+    private.set_accumulation_end(wrapper, None)
+    assert private.accumulation_end(wrapper) is None
+    assert private.accumulation_divisor(wrapper) == 4
+    assert wrapper.scale_loss(torch.tensor(1.0)) == 0.25
+
+
+def test_accumulation_has_no_end_where_a_wrapper_knows_of_none():
+    assert private.accumulation_end(object()) is None
+
+
+def test_scheduler_steps_are_those_that_were_made():
+    wrapper, parameter = make_wrapper(1)
+    scheduler = LinearLR(wrapper, begin=2, end=4, by_epoch=False)
+    for steps in range(6):
+        assert private.scheduler_steps(scheduler) == steps
+        wrapper.update_params(parameter.sum())
+        scheduler.step()
 
 
 @pytest.mark.parametrize('batches', [None, 2])

@@ -4,6 +4,7 @@ from itertools import repeat
 
 import pytest
 import torch
+from mmengine.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 from toy import ToyDataset, hook_of, train
 
@@ -38,7 +39,9 @@ def visit(made, epoch, **kept):
 @pytest.mark.parametrize('name', INNER)
 def test_inner_yields_its_own_order_when_nothing_is_pruned(name):
     made = sampler(**INNER[name])
-    alone = made._inner._sampler
+    alone = DATA_SAMPLERS.build(
+        dict(INNER[name]), default_args=dict(dataset=ToyDataset(12), seed=3)
+    )
     for epoch in range(3):
         order = visit(made, epoch)
         alone.set_epoch(epoch)

@@ -7,6 +7,7 @@ import torch
 
 from bls_mm import SCORES, EMAScore, MARTScore, Score
 from bls_mm.registry import build
+from bls_mm.scores.buffer import ScoreBuffer
 
 
 def batches(count=60, size=12, batch=4, seed=0):
@@ -222,11 +223,6 @@ def test_mart_finds_the_losses_behind_batch_losses(trend):
 def test_mart_ignores_a_loss_that_is_not_finite(loss, per_sample, start):
     scores, rule = torch.full((4,), start), MARTScore()
     ids = torch.tensor([0, 2])
-    if loss == -math.inf:  # less than nothing is next to nothing
-        rule.update(scores, ids, torch.tensor(1.0))
-        rule.update(scores, ids, torch.tensor(loss))
-        assert scores.isfinite().all()
-        return
     loss = torch.tensor([loss, loss] if per_sample else loss)
     rule.update(scores, ids, loss)
     assert torch.equal(scores, torch.full((4,), start))
@@ -238,3 +234,86 @@ def test_mart_takes_the_first_loss_of_a_sample_as_it_is():
     scores = torch.zeros(3)
     MARTScore().update(scores, torch.arange(3), torch.tensor([1.0, 2.0, 6.0]))
     torch.testing.assert_close(scores, torch.tensor([1 / 3, 2 / 3, 2.0]))
+
+
+def rank_correlation(scores, losses):
+    """Spearman's, with the mean rank for equal values."""
+
+    def ranks(values):
+        below = (values[:, None] > values).double().sum(1)
+        return below + (values[:, None] == values).double().sum(1) / 2
+
+    both = torch.stack([ranks(scores), ranks(losses)])
+    return float(torch.corrcoef(both)[0, 1])
+
+
+def correlation_of(losses, size, per_sample, passes=10, zero=0.0):
+    """What MARTScore finds of losses, of which a share is 0 at each visit."""
+    generator = torch.Generator().manual_seed(3)
+    scores, rule = torch.zeros(len(losses)), MARTScore()
+    for _ in range(passes):
+        order = torch.randperm(len(losses), generator=generator)
+        for ids in order.split(size):
+            here = torch.rand(size, generator=generator) >= zero
+            loss = losses[ids] * here
+            rule.update(scores, ids, loss if per_sample else loss.mean())
+    return rank_correlation(scores, losses)
+
+
+def spread_losses(count=200):
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(count, generator=generator).mul(0.8).exp()
+
+
+@pytest.mark.parametrize('shift', [-2.0, -10.0, -1000.0])
+def test_mart_ranks_negative_losses_as_well_as_positive_ones(shift):
+    losses = spread_losses() + shift
+    assert correlation_of(losses, 4, per_sample=True) > 0.99
+    assert correlation_of(losses, 2, per_sample=False) > 0.95
+
+
+def test_mart_ranks_samples_whose_losses_are_zero_for_good():
+    losses = spread_losses()
+    losses[::3] = 0
+    assert correlation_of(losses, 4, per_sample=True) > 0.99
+    assert correlation_of(losses, 2, per_sample=False) > 0.97
+
+
+def test_mart_ranks_samples_whose_losses_are_zero_at_times():
+    losses = spread_losses()
+    assert correlation_of(losses, 4, per_sample=True, zero=0.3) > 0.65
+    assert correlation_of(losses, 2, per_sample=False, zero=0.3) > 0.65
+
+
+def test_mart_scores_equal_losses_alike():
+    for loss in (0.0, 2.0, -2.0):
+        scores, rule = torch.zeros(12), MARTScore()
+        for ids in torch.arange(12).split(4):
+            rule.update(scores, ids, torch.full((4,), loss))
+        assert len(scores.unique()) <= 1 + (loss < 0)
+        torch.testing.assert_close(scores, scores[:1].expand(12))
+
+
+def test_mart_does_not_lift_losses_that_are_not_negative():
+    rule = MARTScore()
+    for ids, loss in batches():
+        rule.update(torch.zeros(12), ids, loss.abs())
+    assert rule.memory[2] == 0
+    rule.update(torch.zeros(12), torch.arange(4), torch.tensor(-1e-7))
+    assert rule.memory[2] == 0  # that is rounding
+    rule.update(torch.zeros(12), torch.arange(4), torch.tensor(-3.0))
+    rule.update(torch.zeros(12), torch.arange(4), torch.tensor(-1.0))
+    assert rule.memory[2] == pytest.approx(-3)
+
+
+def test_buffer_takes_what_a_rule_remembered_before_it_remembered_more():
+    def make(score):
+        return ScoreBuffer(score, 4, torch.device('cpu'), parallel=False)
+
+    state = dict(scores=torch.ones(4), memory=torch.tensor([2.0, 1.0]))
+    rule = MARTScore()
+    make(rule).load_state_dict(state)
+    assert rule.memory.tolist() == [2, 1, 0]
+    other = EMAScore()  # what is of a rule that knows more is not for it
+    make(other).load_state_dict(state)
+    assert other.memory.tolist() == []

@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
-# Set up the development environment: tools/dev/setup_env.sh [FAMILY]
+# Set up the development environment: tools/dev/setup_env.sh [FAMILY [demo]]
 #
 # FAMILY picks the pins, tools/dev/env/FAMILY.txt. Default: onedl.
+# `demo` installs what the demo needs and mmcv without its operators, which
+# takes no compiler; a later run without that word adds the rest.
 # VENV=DIR says where to; default .venv, or .venv-FAMILY for another family.
 # PYTHON=EXE says with which Python; default python3.
 #
-# The first run compiles mmcv (some 10 minutes on 2 cores). A further run takes
-# no time, and one after an interruption continues where the other stopped.
+# A further run takes no time, and one after an interruption continues where
+# the other stopped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 family=${1:-onedl}
+level=${2:-full}
 pins=tools/dev/env/$family.txt
 case $family in onedl) venv=.venv ;; *) venv=.venv-$family ;; esac
 venv=${VENV:-$venv}
@@ -27,7 +30,11 @@ state() {
   pwd
   cat tools/dev/setup_env.sh "$pins" tools/dev/env/*.py setup.py pyproject.toml
 }
-ready() { [ "$(cat "$venv/.ready" 2>/dev/null)" = "$(state | cksum)" ]; }
+ready() {
+  local files=("$venv/.ready")
+  [ "$level" = full ] || files+=("$venv/.ready-demo")
+  cat "${files[@]}" 2>/dev/null | grep -qxF "$(state | cksum)"
+}
 
 # step TITLE COMMAND...: run quietly, with a sign of life every 20 s (and how
 # far a compilation got); on failure show the end of the output.
@@ -52,9 +59,11 @@ stop_heartbeat() {
   heartbeat=
 }
 heartbeat=
-trap stop_heartbeat EXIT
+scratch=
+trap 'stop_heartbeat; rm -rf "$scratch"' EXIT
 
 [ -f "$pins" ] || die "no pins for \`$family\`: $pins is missing"
+case $level in full | demo) ;; *) die "no level \`$level\`: full or demo" ;; esac
 ready && exit
 mkdir -p "$venv"
 exec 9>"$venv/.lock"
@@ -68,31 +77,74 @@ if ! "$py" -m pip --version >/dev/null 2>&1; then
     die "the pins need Python 3.11 or newer: set PYTHON to one"
   step "new environment in $venv" "$python" -m venv "$venv"
 fi
-pip_install=("$py" -m pip install -c "$pins")
+pip=("$py" -m pip)
+install=("${pip[@]}" install -c "$pins")
+pin() { grep -E "^(onedl-)?$1==" "$pins"; }
+mmcv=$(pin mmcv)
+scratch=$(mktemp -d)
 
 step 'torch and build tools' \
-  "${pip_install[@]}" pip torch 'setuptools<81' wheel ninja psutil
+  "${install[@]}" pip torch 'setuptools<81' wheel ninja psutil
+
+has_mmcv() {
+  "$py" - "$mmcv" 2>/dev/null <<'CODE'
+import importlib.metadata, sys
+name, _, version = sys.argv[1].partition('==')
+sys.exit(importlib.metadata.version(name) != version)
+CODE
+}
+has_operators() { has_mmcv && "$py" -c 'import torch, mmcv._ext' 2>/dev/null; }
+
+# Where torch cannot be imported, as in pip's isolated build, mmcv builds
+# without operators. That wheel must not get into pip's cache, which does not
+# ask how a wheel was built.
+without_operators() {
+  "${pip[@]}" wheel --no-cache-dir --no-deps --build-constraint "$pins" \
+    -w "$scratch" "$mmcv" &&
+    "${pip[@]}" install --no-index --no-deps "$scratch"/*.whl
+}
 
 # mmcv comes as source, and its build uses the torch that is installed. Little
 # optimisation and no debug information, since compiling is most of the wait.
-mmcv=$(grep -E '^(onedl-)?mmcv==' "$pins")
-export MMCV_WITH_OPS=1 CXXFLAGS="${CXXFLAGS:--g0 -O1 -w}"
-export MAX_JOBS="${MAX_JOBS:-$(getconf _NPROCESSORS_ONLN)}"
-compile=("${pip_install[@]}" -v --no-build-isolation)
-step "$mmcv (compiled once, then cached by pip)" "${compile[@]}" "$mmcv"
-# pip's cache does not ask how a wheel was built: without operators, say, or
-# against another torch.
-"$py" -c 'import torch, mmcv._ext' 2>/dev/null ||
-  step "$mmcv again, as the cached build does not fit" \
-    "${compile[@]}" --no-cache-dir --force-reinstall --no-deps "$mmcv"
+compile() {
+  cp tools/dev/env/cxx.sh "$scratch"
+  MMCV_WITH_OPS=1 CXX=${CXX:-$scratch/cxx.sh} CXXFLAGS=${CXXFLAGS:--g0 -O1 -w} \
+    MAX_JOBS=$cores "${install[@]}" -v --no-build-isolation --no-deps \
+    --force-reinstall "$mmcv"
+}
 
-step 'everything else' \
-  "${pip_install[@]}" --no-build-isolation -r "$pins" -e '.[demo,dev,docs]'
+if [ "$level" = demo ]; then
+  has_mmcv || step "$mmcv without operators" without_operators
+elif ! has_operators; then
+  cores=${MAX_JOBS:-$(getconf _NPROCESSORS_ONLN)}
+  title="$mmcv compiled: some $((7 / cores + 1)) minutes on $cores cores"
+  title+=', once; pip keeps the wheel'
+  wheel=${mmcv%%==*}
+  wheel=${wheel//-/_}-${mmcv##*==}
+  "${pip[@]}" cache list "$wheel*" 2>/dev/null | grep -qF "$wheel" &&
+    title="$mmcv from pip's cache"
+  step "$title" compile
+  if ! has_operators; then  # compiled against another torch
+    "${pip[@]}" cache remove "$wheel*" >/dev/null 2>&1 || true
+    step "$mmcv compiled again, as pip's cached build does not fit" compile
+  fi
+fi
+
+if [ "$level" = demo ]; then
+  wanted=("$(pin mmengine)" "$mmcv" "$(pin mmpretrain)" torchvision)
+  wanted+=(-e '.[demo]')
+  check='import torchvision, mmcv, mmpretrain'
+else
+  wanted=(-r "$pins" -e '.[demo,dev,docs]')
+  check='import torchvision, mmcv.ops, mmdet, mmpretrain, mmseg'
+fi
+step 'everything else' "${install[@]}" --no-build-isolation "${wanted[@]}"
 
 site=$("$py" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 cp tools/dev/env/torchvision_cpu.py "$site"
 echo 'import torchvision_cpu' >"$site/torchvision_cpu.pth"
 
-step 'check' "$py" -c 'import torchvision, mmcv.ops, mmdet, mmpretrain, mmseg'
-state | cksum >"$venv/.ready"
+step 'check' "$py" -c "$check"
+case $level in full) mark=.ready ;; *) mark=.ready-demo ;; esac
+state | cksum >"$venv/$mark"
 echo "setup: $venv is ready"

@@ -31,7 +31,10 @@ def environment():
     return dict(
         os.environ,
         PATH=os.pathsep.join(path),
-        PYTHONPATH=str(root),  # for what a config imports from here
+        # For what a config imports from here.
+        PYTHONPATH=os.pathsep.join(
+            [str(root), *filter(None, [os.environ.get('PYTHONPATH')])]
+        ),
         PORT=str(free_port()),
         CUDA_VISIBLE_DEVICES='',
         OMP_NUM_THREADS='1',

@@ -1,0 +1,286 @@
+"""A training as BLSHook sees it, from its start to its end."""
+
+from functools import partial
+from typing import Any, Callable, Mapping, Optional, Sequence
+
+import torch
+from torch import Tensor
+
+from bls_mm.losses.backward import LossRescaler
+from bls_mm.losses.batch_loss import batch_loss
+from bls_mm.passes.planner import Beginning, PassPlanner
+from bls_mm.runner.loop import is_epoch_based
+from bls_mm.runner.loop_watch import LoopWatch
+from bls_mm.runner.pass_iterator import PassIterator
+from bls_mm.runner.run_length import RunLength
+from bls_mm.samplers.batch_lookup import BatchLookup, find_sampler
+from bls_mm.samplers.bls_sampler import BLSSampler
+from bls_mm.scores import Score
+from bls_mm.scores.batch import Batch
+from bls_mm.scores.buffer import ScoreBuffer
+
+
+class Run:
+    """Follow a training: its batches, their losses, and who changes what.
+
+    Args:
+        runner (Runner): The runner, before its first pass.
+        score (Score): The score rule.
+        loss_keys (list[str]): Losses to score by.
+        per_sample (bool): Whether to listen for the losses of samples.
+        rescale_loss (bool): Whether the loss is weighted.
+        begin_pass (callable): Called before each pass of an iteration-based
+            loop, which has no hook point there.
+        end_pass (callable): Called after it.
+
+    Attributes:
+        by_epoch (bool): Whether the training loop has epochs.
+        planner (PassPlanner): Decides what each pass visits.
+        lookup (BatchLookup): Finds the samples of a batch.
+        buffer (ScoreBuffer): Scores them.
+        rescaler (LossRescaler): Applies their weight.
+        length (RunLength): Tells the runner how long the run will be.
+        batch (Batch, optional): The last batch of the pass in hand; None
+            before its first.
+        in_hand (bool): Whether that batch has yet to be scored.
+        merged (bool): Whether all ranks know the same scores.
+
+    Raises:
+        TypeError: If the training loop is of an unknown kind.
+        ValueError: If the DataLoader has no BLSSampler or yields no batch, or
+            the pruner has a target that the run cannot reach.
+    """
+
+    def __init__(
+        self,
+        runner: Any,
+        score: Score,
+        loss_keys: Sequence[str],
+        per_sample: bool,
+        rescale_loss: bool,
+        begin_pass: Callable[[], None],
+        end_pass: Callable[[], None],
+    ) -> None:
+        self._runner = runner
+        self._score = score
+        self._loss_keys = list(loss_keys)
+        self._rescale_loss = rescale_loss
+        # A compiled model would be compiled again with every hook on it, and
+        # its losses may be overwritten by its next call.
+        self._compiled = bool(runner.cfg.get('compile'))
+        listens = per_sample and self._loss_keys == ['loss']
+        self._listens = listens and not self._compiled
+        self._next_loader: Any = None
+        self._is_whole = False  # trained on from its first batch
+        self.batch: Optional[Batch] = None
+        self.in_hand = False
+        self.merged = True
+
+        loop = runner.train_loop
+        sampler = find_sampler(loop.dataloader)
+        self.by_epoch = is_epoch_based(loop)
+        make_iterator = partial(
+            PassIterator, begin_pass=begin_pass, end_pass=end_pass
+        )
+        self._watch = LoopWatch(
+            loop,
+            self._follow_loader,
+            self._abort,
+            None if self.by_epoch else make_iterator,
+        )
+        self._device = next(runner.model.parameters()).device
+        self.lookup = BatchLookup(loop.dataloader, sampler, self._device)
+        # The loop may have been built while the sampler of a run before, which
+        # has ended in the middle, was in one of its passes.
+        sampler.attach()
+        steps = loop.max_iters
+        if self.by_epoch:
+            steps = loop.max_epochs * self.lookup.tracker.num_batches()
+        self.planner = PassPlanner(
+            sampler,
+            self.lookup.tracker.num_batches,
+            steps,
+            self.lookup.batch_size,
+            # mmdet's batch samplers regroup indices and cannot stream them.
+            stream=self.lookup.plain and not self.by_epoch,
+            by_epoch=self.by_epoch,
+        )
+        self.rescaler = LossRescaler(runner.optim_wrapper)
+        self.buffer = self._make_buffer(sampler)
+        self.length = RunLength(runner, self.planner)
+
+    def _make_buffer(self, sampler: BLSSampler) -> ScoreBuffer:
+        return ScoreBuffer(
+            self._score,
+            sampler.samples.count,
+            self._device,
+            sampler.world_size > 1,
+            self._runner.model if self._listens else None,
+            keeps_losses=not self._compiled,
+        )
+
+    # A pass
+
+    def begin_pass(self) -> Beginning:
+        """Begin the next pass, or go on in one that was loaded."""
+        if self._next_loader is not None:
+            self._take_next_loader()
+        self._follow_sizes()
+        epoch = self._runner.epoch if self.by_epoch else None
+        beginning = self.planner.begin(self.buffer.scores, epoch)
+        self._begin_batches(beginning)
+        self.length.update(self.planner)
+        if self._listens:
+            self.buffer.refresh(self._runner.model)
+        return beginning
+
+    def _begin_batches(self, beginning: Beginning) -> None:
+        weights = beginning.weights if self._rescale_loss else None
+        self.lookup.begin_pass(weights, beginning.skip)
+        self._is_whole = not beginning.skip
+        self.batch = None
+
+    def end_pass(self) -> None:
+        """Merge the ranks, and check what only a whole pass can show.
+
+        Raises:
+            RuntimeError: If the model has never called ``update_params``.
+            ValueError: If batches are not made of what was selected.
+        """
+        self._check_weights()
+        self.lookup.end_pass()
+        self.merge()
+
+    def merge(self) -> None:
+        """Let all ranks know the same scores."""
+        if self.parallel:
+            self.buffer.merge()
+            self.merged = True
+
+    @property
+    def parallel(self) -> bool:
+        """Whether there are several ranks."""
+        return self.planner.sampler.world_size > 1
+
+    # An iteration
+
+    def begin_iter(self, data_batch: Any) -> None:
+        """Look up which samples are in a batch and what they weigh."""
+        self.batch = batch = self.lookup.find(data_batch)
+        self.rescaler.follow(self._runner.optim_wrapper)
+        self.rescaler.start(batch.weight)
+        self.buffer.expect(len(batch.ids))
+        self.in_hand = True
+
+    def score(self, outputs: Any = None) -> None:
+        """Score the batch in hand, unless it has been.
+
+        Args:
+            outputs (dict, optional): What the training step returned.
+                Defaults to None, not known.
+        """
+        if not self.in_hand or self.batch is None:
+            return
+        self.in_hand = False
+        loss = self._loss_of(outputs)
+        if loss is not None:
+            self.buffer.add(self.batch, loss)
+            self.merged = False
+
+    def score_early(self) -> int:
+        """Score the batch in hand before its iteration ends, if it can be.
+
+        Returns:
+            int: Iterations that have been made and are not counted yet.
+        """
+        seen = self.rescaler.loss is not None
+        if seen and self._loss_keys == ['loss']:
+            self.score()
+        return int(seen or not self.rescaler.used)
+
+    def _loss_of(self, outputs: Any) -> Optional[Tensor]:
+        """The loss of the batch in hand; None if its step was left out."""
+        total = self.rescaler.loss
+        if total is None and self.rescaler.used:
+            # A `train_step` may leave out a batch, as one with a NaN.
+            if not isinstance(outputs, Mapping):
+                return None
+            if any(key not in outputs for key in self._loss_keys):
+                return None
+        return batch_loss(self._loss_keys, total, outputs or {})
+
+    def _check_weights(self) -> None:
+        """Refuse a model whose loss never comes to the optimizer wrapper."""
+        if self.rescaler.used or not self._rescale_loss:
+            return
+        if not self._is_whole:  # it is too early to tell
+            return
+        if self.planner.sampler.pruner is not None:
+            raise RuntimeError(
+                'The model did not call `optim_wrapper.update_params` in a '
+                'whole pass, so its loss cannot be weighted. Set '
+                '`rescale_loss=False` in BLSHook.'
+            )
+
+    # What others replace in mid-run
+
+    def _follow_loader(self, loader: Any) -> None:
+        """Go on with another DataLoader."""
+        try:
+            sampler = find_sampler(loader)
+        except ValueError as error:
+            raise ValueError(
+                f'The training DataLoader was replaced in mid-run. {error}'
+            ) from error
+        sampler.attach()  # whoever sets its epoch need not know of us
+        self._next_loader = loader
+        # An epoch that has begun reads the DataLoader that it began with.
+        if not self.by_epoch or self.batch is None:
+            self._take_next_loader()
+
+    def _take_next_loader(self) -> None:
+        loader, self._next_loader = self._next_loader, None
+        self.lookup.tracker.close()
+        self.lookup = BatchLookup(loader, find_sampler(loader), self._device)
+        self._follow_sizes()
+        current = self.planner.current
+        if current.done < current.length:
+            self._begin_batches(self.planner.beginning(is_new=False))
+
+    def _follow_sizes(self) -> None:
+        """Follow a new sampler, batch size or number of samples."""
+        lookup = self.lookup
+        self.planner.follow(
+            lookup.sampler, lookup.tracker.num_batches, lookup.batch_size
+        )
+        scores, count = self.buffer.scores, lookup.sampler.samples.count
+        if len(scores) == count:
+            return
+        kept = scores[:count]
+        self._runner.logger.warning(
+            f'BLS: the training data have {count} samples now, and had '
+            f'{len(scores)}. The first {len(kept)} keep their scores, others '
+            'start at 0.'
+        )
+        state = self.buffer.state_dict()
+        new = kept.new_zeros(count - len(kept))
+        state['scores'] = torch.cat([kept, new])
+        self.buffer.close()
+        self.buffer = self._make_buffer(lookup.sampler)
+        self.buffer.load_state_dict(state)
+
+    # The end
+
+    def close(self) -> None:
+        """Give back what has been taken over."""
+        self._watch.close()
+        self.length.close()
+        self.lookup.tracker.close()
+        self.rescaler.close()
+        self.buffer.close()
+        self.planner.sampler.detach()
+
+    def _abort(self) -> None:
+        """Leave everything as it was found: an exception ends the run."""
+        self.close()
+        self.planner.sampler.reset()
