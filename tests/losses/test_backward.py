@@ -294,7 +294,9 @@ def test_step_has_the_weighted_gradient_on_a_gpu(
         tmp_path,
         optim_wrapper__accumulative_counts=counts,
         optim_wrapper__clip_grad=clip,
-        **amp(dtype),
+        # With a scale that no half-precision gradient overflows at: the
+        # scaler would leave that step out.
+        **dict(amp(dtype), optim_wrapper__loss_scale=dict(init_scale=256.0)),
     )
     assert hook_of(runner).scores.is_cuda
     assert_steps_are_weighted(runner, counts, clip, 0.03)

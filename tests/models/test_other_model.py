@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from toy import Recorder, hook_of
+from toy import hook_of, record_scored
 
 from bls_mm import MARTScore
 
@@ -15,58 +16,53 @@ ROOT = Path(__file__).parents[2]
 CONFIG = 'plane-sweep_1xb8-bls-infobatch-12e_rendered.py'
 
 
-@pytest.fixture(autouse=True)
-def importable(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT)
-
-
-def run(tmp_path, epochs=8, size=96):
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """A run of 8 epochs over 96 samples, and the ids and losses it scored."""
     config = Config.fromfile(ROOT / 'configs/mmengine' / CONFIG)
-    config.work_dir = str(tmp_path)
-    config.experiment_name = tmp_path.name
-    config.train_dataloader.dataset.size = size
+    config.work_dir = str(tmp_path_factory.mktemp('stereo'))
+    config.experiment_name = 'stereo'
+    config.train_dataloader.dataset.size = 96
     config.val_dataloader.dataset.size = 50
-    config.train_cfg.update(max_epochs=epochs, val_interval=epochs)
+    config.train_cfg.update(max_epochs=8, val_interval=8)
     config.log_level = 'WARNING'
     runner = Runner.from_cfg(config)
-    recorder = LossTerms()
-    runner.register_hook(recorder)
+    terms, scored = LossTerms(), []
+    runner.register_hook(terms)
+    record_scored(runner, scored)
     runner.train()
-    return runner, recorder
+    return runner, scored, terms.losses
 
 
-class LossTerms(Recorder):
-    """Write down the loss terms instead of what a toy run has."""
+class LossTerms(Hook):
+    """Write down the sum of two loss terms."""
 
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        self.numbers.append(hook_of(runner)._run.batch.ids.tolist())
+    def __init__(self):
+        self.losses = []
 
     def after_train_iter(self, runner, batch_idx, data_batch, outputs):
         terms = ('loss_depth', 'loss_coarse')
         self.losses.append(sum(outputs[key].item() for key in terms))
 
 
-def test_stereo_model_is_scored_by_two_of_its_loss_terms(tmp_path):
-    runner, recorder = run(tmp_path)
+def test_stereo_model_is_scored_by_two_of_its_loss_terms(trained):
+    runner, scored, losses = trained
+    assert len(scored) == len(losses)
     expected, rule = torch.zeros(96), MARTScore()
-    for ids, loss in zip(recorder.numbers, recorder.losses):
+    for ids, loss in zip(scored, losses):
         rule.update(expected, torch.tensor(ids), torch.tensor(loss))
     torch.testing.assert_close(hook_of(runner).scores, expected)
 
 
-def test_stereo_run_is_pruned_and_learns(tmp_path):
-    runner, recorder = run(tmp_path)
+def test_stereo_run_is_pruned_and_learns(trained):
+    runner, _, losses = trained
     hook = hook_of(runner)
     assert runner.iter == runner.max_iters < 0.95 * 8 * 12
     assert hook.visited < 0.9 * hook.visited_unpruned
-    first, last = (np.mean(recorder.losses[part]) for part in PARTS)
-    assert last < 0.8 * first
+    assert np.mean(losses[-12:]) < 0.8 * np.mean(losses[:12])
 
 
-PARTS = (slice(0, 12), slice(-12, None))
-
-
-def test_rendered_depth_is_that_of_the_views(monkeypatch):
+def test_rendered_depth_is_that_of_the_views():
     """Where the views match best is where the depth says."""
     from configs.mmengine.plane_sweep import (
         FOCAL_BASELINE,

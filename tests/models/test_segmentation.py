@@ -175,6 +175,7 @@ def test_resumed_run_continues_where_it_stopped(
     scenes, tmp_path, name, monkeypatch
 ):
     cfg = small_config(name, scenes, tmp_path / 'broken')
+    cfg.train_cfg.val_interval = ITERS
     # MMEngine does not resume augmentations: losses differ, and with them what
     # a rule that looks at scores selects.
     broken, _ = make_runner(cfg, 'random')

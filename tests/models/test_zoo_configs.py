@@ -90,18 +90,6 @@ def quick_collection(data):
     gc.unfreeze()
 
 
-@pytest.fixture(autouse=True)
-def no_formatting(monkeypatch):
-    """Keep MMEngine from formatting configs for its log, which is slow."""
-    for module in ('yapf.yapflib.yapf_api', 'mmengine.config.config'):
-        monkeypatch.setattr(
-            importlib.import_module(module),
-            'FormatCode',
-            lambda text, **_: (text, True),
-            raising=False,  # each family imports it in another place
-        )
-
-
 @pytest.fixture
 def panopticapi(monkeypatch):
     """The one function of panopticapi, which PyPI lacks, to train with."""
@@ -287,7 +275,6 @@ def smaller(pixels):
 @pytest.mark.usefixtures('panopticapi')
 def test_config_trains(file, data, tmp_path, monkeypatch):
     monkeypatch.chdir(data)
-    monkeypatch.syspath_prepend(ROOT)  # for `configs.mmengine.plane_sweep`
     cfg = small_config(ROOT / 'configs' / file, tmp_path)
     # Metrics want packages of their own: read what they would be given.
     validation = cfg.val_dataloader
