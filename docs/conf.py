@@ -47,6 +47,19 @@ html_extra_path = ['_root']  # leads from / to docs/
 html_copy_source = False
 
 
+def help_of(parse_args, *prog):
+    """What a command prints for ``--help``."""
+    env = {'COLUMNS': '79', 'NO_COLOR': '1'}
+    text = io.StringIO()
+    with (
+        patch.dict('os.environ', env),
+        redirect_stdout(text),
+        suppress(SystemExit),
+    ):
+        parse_args(['--help'], *prog)
+    return [nodes.literal_block(text.getvalue(), text.getvalue())]
+
+
 class ToolHelp(Directive):
     """``{tool-help} NAME``: what ``tools/NAME.py --help`` prints."""
 
@@ -55,18 +68,22 @@ class ToolHelp(Directive):
     def run(self):
         name = self.arguments[0]
         tool = import_module(f'tools.{name}'.replace('/', '.'))
-        env = {'COLUMNS': '79', 'NO_COLOR': '1'}
-        text = io.StringIO()
-        with (
-            patch('sys.argv', [f'tools/{name}.py']),
-            patch.dict('os.environ', env),
-            redirect_stdout(text),
-            suppress(SystemExit),
-        ):
-            tool.parse_args(['--help'])
-        return [nodes.literal_block(text.getvalue(), text.getvalue())]
+        with patch('sys.argv', [f'tools/{name}.py']):
+            return help_of(tool.parse_args)
+
+
+class CommandHelp(Directive):
+    """``{command-help} NAME``: what ``bls-mm NAME --help`` prints."""
+
+    required_arguments = 1
+
+    def run(self):
+        name = self.arguments[0]
+        module = f'bls_mm.commands.{name.replace("-", "_")}'
+        return help_of(import_module(module).parse_args, f'bls-mm {name}')
 
 
 def setup(app):
     app.add_directive('tool-help', ToolHelp)
+    app.add_directive('command-help', CommandHelp)
     return {'parallel_read_safe': True}

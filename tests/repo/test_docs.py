@@ -18,6 +18,7 @@ from toy import hook_of, make_runner
 
 import bls_mm
 from bls_mm import PRUNERS, SCORES
+from bls_mm.runner.build import make_config
 from bls_mm.zoo import load_config
 
 PYTHON = [page for page in PAGES if blocks_of(page, 'python')]
@@ -114,6 +115,19 @@ def test_python_of_page_works(page, project):
         else:
             with own_registries():
                 exec(code, {})
+
+
+def test_own_configs_of_get_started_can_be_pruned(tmp_path):
+    """Their first line names the file. One inherits from another."""
+    blocks = blocks_of(ROOT / 'docs' / 'get_started.md', 'py')
+    assert len(blocks) == 3
+    for code in blocks:
+        name = re.match(r'# (my_\w+\.py)\n', code)[1]
+        (tmp_path / name).write_text(code)
+        cfg = make_config(tmp_path / name, prune='infobatch')
+        assert cfg.train_dataloader.sampler.type == 'bls_mm.BLSSampler'
+        assert cfg.train_dataloader.dataset.data_root
+        assert 'ann_file' in code or 'CustomDataset' in code
 
 
 @pytest.mark.parametrize('target', [None, 0.2])
