@@ -1,4 +1,4 @@
-"""bls_mm: train OpenMMLab models on the samples that still teach them."""
+"""bls_mm: skip the training samples an OpenMMLab model has already learned."""
 
 from .cli import is_help
 from .version import __version__

@@ -12,11 +12,11 @@ from .version import __version__
 # Command -> what it does. Its module, in `bls_mm.commands`, is imported when
 # the command runs.
 COMMANDS = {
-    'train': 'train a config, pruned if asked to',
-    'compare': 'train in full, pruned and with controls, and compare',
+    'train': 'train a config, optionally with data pruning',
+    'compare': 'train with and without pruning, and compare',
     'report': 'show which samples a training found hard',
     'make-config': 'write a config that prunes the data of another one',
-    'fidelity': 'measure how well scores follow the true losses',
+    'fidelity': 'measure how well scores match the true losses',
     'check-zoo': 'check that the configs of installed packages can be pruned',
 }
 EXAMPLES = """\
@@ -77,8 +77,8 @@ def make_parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
         usage='%(prog)s COMMAND ...',
-        description='Train OpenMMLab models on the samples that still teach '
-        'them.\n\ncommands:\n'
+        description='Skip the training samples that an OpenMMLab model has '
+        'already learned.\n\ncommands:\n'
         + '\n'.join(f'  {c:{width}}  {text}' for c, text in COMMANDS.items()),
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

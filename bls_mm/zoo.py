@@ -1,4 +1,4 @@
-"""Finding and loading configs: files, and those of installed packages."""
+"""Find and load configs: files, or configs of installed packages."""
 
 import difflib
 from importlib.util import find_spec
@@ -53,7 +53,7 @@ def _drop_own_scope(value: Any) -> None:
 
 
 def zoo_path(spec: str) -> Path:
-    """Find a config file that an installed package brings along.
+    """Find a config file in an installed package.
 
     Args:
         spec (str): ``package::path``, the path being relative to the configs

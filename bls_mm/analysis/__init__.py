@@ -1,4 +1,4 @@
-"""What the scores of a run say: the report, and scores against true losses."""
+"""Reports on the scores of a run, and scores against true losses."""
 
 _OF_EXTRA = ('jinja2', 'matplotlib', 'PIL')
 

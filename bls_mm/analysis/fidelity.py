@@ -1,4 +1,4 @@
-"""How well scores follow the true losses of the samples."""
+"""How well scores match the true losses of the samples."""
 
 import copy
 from pathlib import Path

@@ -60,10 +60,10 @@ class Gallery:
             drawer = self._drawer
             return [self._entry(drawer, int(s), means) for s in samples]
         except NoImagesError as error:
-            self.problem = f'There are no pictures of samples, since {error}.'
+            self.problem = f'There are no sample pictures, because {error}.'
         except Exception as error:  # of files, transforms, visualizers
             self.problem = (
-                'The pictures of samples could not be drawn. '
+                'The sample pictures could not be drawn. '
                 f'{type(error).__name__}: {error}'
             )
         return []

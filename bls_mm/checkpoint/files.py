@@ -18,11 +18,11 @@ def find_checkpoint(work_dir: Union[str, Path]) -> Optional[str]:
     """Find the newest checkpoint of a run that can be read.
 
     MMEngine writes a checkpoint in place, and after it the file
-    ``last_checkpoint`` with its path, and resumes from that path whatever is
-    there. A kill while either is rewritten, a full disk or a power cut leaves
-    nothing to resume from, although older checkpoints are there. A folder
-    that was copied from another machine names a place of that machine, in
-    its spelling: the file of that name in the folder is meant.
+    ``last_checkpoint`` with its path, and resumes from that path without
+    checking it. If a kill, a full disk or a power cut damages either file,
+    MMEngine cannot resume, even though older checkpoints exist. A folder that
+    was copied from another machine names a place of that machine, in its
+    spelling: the file of that name in the folder is meant.
 
     Args:
         work_dir (str or Path): The folder that has ``last_checkpoint``.
@@ -30,7 +30,7 @@ def find_checkpoint(work_dir: Union[str, Path]) -> Optional[str]:
     Returns:
         str or None: The checkpoint that ``last_checkpoint`` names; if it is
         damaged or not there, the newest other one of that run, with a
-        warning; None if the run has not saved any, so that it starts anew.
+        warning; None if the run has not saved one and starts from scratch.
 
     Raises:
         ValueError: If there is a ``last_checkpoint``, but no checkpoint that
@@ -55,8 +55,8 @@ def find_checkpoint(work_dir: Union[str, Path]) -> Optional[str]:
             )
             return str(path)
     raise ValueError(
-        f'{marker} {problem}, and there is no other checkpoint that can be '
-        f'read. Remove {marker} to start anew.'
+        f'{marker} {problem}, and no other checkpoint can be '
+        f'read. Remove {marker} to start from scratch.'
     )
 
 

@@ -8,12 +8,12 @@ from mmengine.config import DictAction
 from .parsing import add_config, make_parser, short_errors
 
 DESCRIPTION = """\
-Train a config in full and pruned, and say what pruning saves and costs.
+Train a config with and without pruning, and report savings and costs.
 
 A variant is `PRUNER`, or `PRUNER:SCORE` as in `infobatch:ema:batch:alpha=0.7`.
-The score `true` is the ceiling of all others: the true loss of every sample,
-taken anew at the start of each epoch, which costs a forward pass over the
-data. Two variants are controls: `random` drops random samples, as many as the
+The score `true` is an upper bound for all others: the true loss of every
+sample, recomputed at the start of each epoch, which costs a forward pass over
+the data. Two variants are controls: `random` drops random samples, as many as the
 first variant that uses scores dropped with the same seed; `--fewer-epochs`
 trains on all the data, with the whole schedule compressed to as many visits
 as that variant made.
@@ -84,7 +84,8 @@ def parse_args(
         help='also train on all the data with a shorter schedule',
     )
     parser.add_argument(
-        '--metric', help='what to compare; defaults to the first val metric'
+        '--metric',
+        help='metric to compare; defaults to the first validation metric',
     )
     parser.add_argument(
         '--work-dir',

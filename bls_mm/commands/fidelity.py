@@ -1,4 +1,4 @@
-"""Measure how well scores follow the true losses of the samples."""
+"""Measure how well scores match the true losses of the samples."""
 
 import argparse
 from typing import List, Optional
@@ -8,7 +8,7 @@ from mmengine.config import DictAction
 from .parsing import add_config, make_parser, short_errors
 
 DESCRIPTION = """\
-Measure how well scores follow the true losses of the samples.
+Measure how well scores match the true losses of the samples.
 
 Trains the config once a batch size and seed, on all the data unless `--prune`
 says otherwise, with all scores side by side: they see the same batches and
@@ -18,8 +18,8 @@ as in `ema:batch:alpha=0.7:init=first`. Every few passes the true loss of each
 training sample is taken with the weights of the moment, one sample at a time,
 without augmentation, and compared with the scores.
 
-`offline` is no score, but what can be had from batch losses at all: all of
-the batches so far, solved together. `true`, in every table, is the truth
+`offline` is not a score but shows what batch losses can give at all: all
+batches so far, solved together. `true`, in every table, is the truth
 itself: no score's top can hold more of the loss.
 
 Ends with a table, `fidelity.json` and `fidelity.png`. After an interruption

@@ -1,4 +1,4 @@
-"""Train a config, pruned if asked to."""
+"""Train a config, optionally with data pruning."""
 
 import argparse
 import gc
@@ -16,7 +16,7 @@ from .parsing import (
 )
 
 DESCRIPTION = """\
-Train a config of any OpenMMLab package, with pruned data if asked to.
+Train a config of any OpenMMLab package, optionally with data pruning.
 
 The command line of the packages' own `tools/train.py`, plus `--prune`,
 `--prune-ratio`, `--target-saving`, `--score` and `--dry-run`.
@@ -101,7 +101,7 @@ def parse_args(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
-        help='who starts the processes of a distributed run',
+        help='launcher of a distributed run',
     )
     parser.add_argument(
         '--local_rank',

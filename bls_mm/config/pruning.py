@@ -12,7 +12,7 @@ from bls_mm.registry import PRUNERS, SCORES, build
 from bls_mm.scores import Score
 
 SAMPLER = 'train_dataloader.sampler'
-# Samplers that BLSSampler replaces, and what it takes over from them.
+# Samplers that BLSSampler replaces, and the settings it copies from them.
 PLAIN_SAMPLERS = ('DefaultSampler', 'InfiniteSampler')
 PLAIN_SETTINGS = ('shuffle', 'seed', 'round_up')
 
@@ -27,9 +27,9 @@ def add_pruning(
 ) -> Config:
     """Turn a training config into one that prunes its data.
 
-    The sampler becomes a ``BLSSampler`` with the settings of the one it
-    replaces, or around it where that is more than a plain shuffle. A
-    ``BLSHook`` is added to the hooks, or the one that is there is kept.
+    The sampler becomes a ``BLSSampler`` with the settings of the sampler it
+    replaces. A sampler that does more than shuffle is wrapped instead. A
+    ``BLSHook`` is added unless there is one.
 
     Args:
         cfg (Config): The config. It is not changed.
@@ -92,7 +92,7 @@ def _pruner(prune: str, settings: Dict[str, Any]) -> Optional[Dict[str, Any]]:
     if prune.lower() == 'none':
         if settings:
             raise ValueError(
-                f'`prune=none` takes no settings, but got '
+                f'`prune=none` accepts no settings, but got '
                 f'{", ".join(settings)}.'
             )
         return None
@@ -105,8 +105,8 @@ def find_type(what: str, name: str, registry: Registry) -> str:
     """Find the registered type that a short name stands for.
 
     Args:
-        what (str): ``'prune'`` or ``'score'``: the setting that errors name,
-            and the last part of a type name that may be left out.
+        what (str): ``'prune'`` or ``'score'``: the name of the setting in
+            errors, and the suffix of the type name that can be omitted.
         name (str): The name in any case.
         registry (Registry): Where to look.
     """
@@ -171,16 +171,15 @@ def _set_hook(cfg: Config, score: Optional[str]) -> None:
 
 
 def parse_score(spec: str) -> Tuple[Dict[str, Any], bool]:
-    """Read a score that stands on a command line.
+    """Parse a score from the command line.
 
     Args:
         spec (str): ``NAME[:batch][:SETTING=VALUE...]``. The name of its class
-            in any case, with or without a trailing ``Score``; ``batch``
-            scores by batch losses alone; settings of the score.
+            in any case, with or without a trailing ``Score``; ``batch`` uses
+            only batch losses; settings of the score.
 
     Returns:
-        tuple: Config of the score, and whether it may see the losses of
-        single samples.
+        tuple: Config of the score, and whether it may use per-sample losses.
 
     Raises:
         ValueError: If the spec has another form, or the name is not known.

@@ -14,8 +14,8 @@ class NoImagesError(ValueError):
 def load(source: Source) -> Dict[str, Any]:
     """Load a sample as it is stored: no augmentation, nothing resized.
 
-    Of the pipeline only the transforms that load and, for the ground truth,
-    the one that packs take part.
+    Runs only the loading transforms of the pipeline and, for the ground truth,
+    the packing one.
 
     Args:
         source (Source): The sample.

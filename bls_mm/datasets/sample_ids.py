@@ -95,7 +95,7 @@ def _concatenated(dataset: ConcatDataset) -> SampleIds:
 
 
 def one_round(ids: SampleIds) -> Optional[Tensor]:
-    """The indices that visit every sample as seldom as their ratio allows.
+    """The fewest indices that visit every sample in the same ratio.
 
     ``RepeatDataset`` makes an epoch longer by visiting every sample k times.
     An iteration-based run has no epochs: there a pass is one round.

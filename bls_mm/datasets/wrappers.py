@@ -15,7 +15,7 @@ class Source:
     """Where a dataset gets a sample from.
 
     Attributes:
-        dataset (Dataset): The dataset that no wrapper is around of.
+        dataset (Dataset): The innermost dataset, without wrappers.
         index (int): The index of the sample in it.
         transforms (list): Those of the dataset and of the wrappers around
             it, from the inside out.

@@ -23,22 +23,21 @@ from .run import Run
 
 @HOOKS.register_module()
 class BLSHook(Hook):
-    """Score samples by their batch losses and train on the worthwhile ones.
+    """Keep a score per training sample and prune the data of each epoch.
 
-    Needs a :class:`BLSSampler` as ``train_dataloader.sampler``, whose pruner
-    decides what is visited.
+    Requires a :class:`BLSSampler` as ``train_dataloader.sampler``; its pruner
+    decides which samples an epoch visits.
 
     Args:
-        score (dict or Score): How a batch loss changes the scores of its
-            samples. Defaults to ``dict(type='MARTScore')``.
-        loss_key (str or list[str]): Key of the loss dict to score by, or
-            keys to sum; ``'loss'`` is the total that goes to backward.
-            Defaults to 'loss'.
-        per_sample (bool): Whether to score by the losses of single samples
-            where the model computes them on its way, as classifiers and
-            segmenters do, see :class:`SampleLosses`. Elsewhere, and with
-            any other ``loss_key`` than 'loss', the batch loss stands in for
-            them. Defaults to True.
+        score (dict or Score): The rule that updates sample scores from losses.
+            Defaults to ``dict(type='MARTScore')``.
+        loss_key (str or list[str]): Key of the loss dict to score by, or a
+            list of keys to sum. ``'loss'`` is the total loss that goes to
+            backward. Defaults to 'loss'.
+        per_sample (bool): Whether to score by per-sample losses if the model
+            computes them, as classifiers and segmenters do, see
+            :class:`SampleLosses`. Otherwise, and for any ``loss_key`` other
+            than 'loss', the batch loss is used. Defaults to True.
         rescale_loss (bool): Whether the loss that goes to backward is
             multiplied by the mean weight that the pruner gives to the
             samples of the batch. Defaults to True.
@@ -49,10 +48,10 @@ class BLSHook(Hook):
     Attributes:
         scores (Tensor): Score of every distinct training sample, float32,
             shape (N,), on the training device; empty before training.
-        planner (PassPlanner): What decides over the current pass, from the
-            start of training on.
-        visited (int): Samples visited by the end of the current pass, all
-            ranks together.
+        planner (PassPlanner): The plan of the run; available once training has
+            started.
+        visited (int): Number of samples visited by the end of the current
+            pass, over all ranks.
         visited_unpruned (int): Samples that the unpruned run would have
             visited by then.
 
@@ -109,7 +108,8 @@ class BLSHook(Hook):
     def _started(self) -> Run:
         if self._run is None:
             raise RuntimeError(
-                'BLSHook has no plan before the training of its runner starts.'
+                'The plan of BLSHook is available only once training has '
+                'started.'
             )
         return self._run
 
@@ -207,8 +207,7 @@ class BLSHook(Hook):
         count = run.buffer.take_not_finite()
         if count:
             runner.logger.warning(
-                f'BLS: {count} loss(es) of this pass were not finite and '
-                'changed no score.'
+                f'BLS: ignored {count} non-finite loss(es) in this pass.'
             )
 
     # An iteration
@@ -229,7 +228,7 @@ class BLSHook(Hook):
         """Score the samples of the batch; keep the schedule in step."""
         run = self._started
         run.score(outputs)
-        # MMEngine makes one step by itself.
+        # MMEngine makes one step itself.
         self._step_schedulers(runner, run.planner.advance(1) - 1)
         if run.parallel and loop.saves_now(runner):
             run.merge()
@@ -270,9 +269,9 @@ def _announce(runner: Any, run: Run) -> None:
     pruner = planner.sampler.pruner
     if pruner is not None and not planner.prunes:
         runner.logger.warning(
-            f'BLS prunes nothing: the run has {planner.budget.passes} '
-            'pass(es) over the data, of which the first and those after '
-            f'`delta` ({planner.delta}) of them are not pruned.'
+            f'BLS prunes nothing: of the {planner.budget.passes} pass(es) of '
+            'this run, the first is never pruned, nor are those after `delta` '
+            f'({planner.delta}).'
         )
         return
     unit = 'epoch' if run.by_epoch else 'pass'

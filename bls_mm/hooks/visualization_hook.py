@@ -30,20 +30,19 @@ class BLSVisualizationHook(Hook):
 
     At the start of a pass over the data, and at the end of training, two
     pictures go to all backends of the visualizer (files, TensorBoard, W&B,
-    ...): ``bls_scores``, the distribution of the scores with what the pass
-    keeps of it, and ``bls_samples``, the hardest and the easiest images with
-    their ground truth. The shares of samples that are kept and saved are
+    ...): ``bls_scores``, the distribution of the scores, split into kept and
+    pruned samples, and ``bls_samples``, the hardest and the easiest images
+    with their ground truth. The shares of samples that are kept and saved are
     scalars, which ``BLSHook`` logs.
 
-    The training is the same to the bit as without this hook. A picture that
-    cannot be drawn is a warning, not the end of the run.
+    Training is bit-identical to training without this hook. If a picture
+    cannot be drawn, the hook warns once and training continues.
 
     Args:
-        interval (int, optional): Passes from one picture to the next, the
-            first being drawn after the first pass. Defaults to None, for
-            about ten pictures in the whole run, and fewer where they would
-            take more than 1 % of its time: a run of a minute gets the last
-            one alone.
+        interval (int, optional): Number of passes between pictures; the first
+            is drawn after the first pass. Defaults to None, about ten pictures
+            per run, or fewer if they would take more than 1 % of its time. A
+            run of a minute gets only the last one.
         num_images (int): Images in the grid, half of them hard and half
             easy ones; 0 for no grid. Defaults to 16.
 
@@ -155,12 +154,12 @@ class BLSVisualizationHook(Hook):
             runner.visualizer.add_image(name, draw(), runner.iter)
         except NoImagesError as error:
             self._shows_samples = False
-            runner.logger.info(f'BLS: no pictures of samples, since {error}.')
+            runner.logger.info(f'BLS: no sample pictures, because {error}.')
         except Exception as error:  # no reason to lose days of training
             if name not in self._warned:
                 self._warned.add(name)
                 runner.logger.warning(
-                    f'BLS: `{name}` could not be drawn, and training goes on: '
+                    f'BLS: could not draw `{name}`; training continues: '
                     f'{type(error).__name__}: {error}'
                 )
 

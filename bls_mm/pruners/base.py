@@ -30,22 +30,21 @@ class Selection(NamedTuple):
 class Pruner(ABC):
     """Base class of pruning rules.
 
-    A rule sees the scores, a random generator and the number of the pass;
-    which passes are pruned at all is decided outside of it. A rule of your
-    own implements :meth:`select_ratio` and, for a ``target_saving``,
-    :meth:`select_share`.
+    A rule gets the scores, a random generator and the number of the pass. It
+    does not decide which passes are pruned. A rule of your own implements
+    :meth:`select_ratio` and, for a ``target_saving``, :meth:`select_share`.
 
     Args:
         prune_ratio (float, optional): Share of samples to drop, in [0, 1).
-            What it is a share of is up to the rule. None stands for the
+            Each rule defines what it is a share of. None means the
             ``default_ratio`` of the rule. Defaults to None.
-        delta (float, optional): Share of the passes after which pruning
-            stops, in [0, 1]. None stands for 0.875, as in the papers, and
-            with ``target_saving`` for 1: passes that visit everything are
-            paid for by dropping more in the others. Defaults to None.
-        target_saving (float, optional): Share of the visits of the whole run
-            to save, in (0, 1), in place of ``prune_ratio``; training then
-            asks each pass for the share that gets there. Defaults to None.
+        delta (float, optional): Share of the passes after which pruning stops,
+            in [0, 1]. None means 0.875, as in the papers, or 1 with
+            ``target_saving``, because unpruned passes would force the others
+            to drop more. Defaults to None.
+        target_saving (float, optional): Share of all sample visits of the run
+            to save, in (0, 1), instead of ``prune_ratio``. Each pruned pass
+            then drops the share needed to reach it. Defaults to None.
 
     Raises:
         TypeError: If an argument is not a number.
@@ -65,8 +64,8 @@ class Pruner(ABC):
             check_range('target_saving', target_saving, 0, 1, '(0, 1)')
             if prune_ratio is not None:
                 raise ValueError(
-                    '`target_saving` decides how much is dropped: set '
-                    f'`prune_ratio=None`, but got {prune_ratio}.'
+                    '`target_saving` and `prune_ratio` cannot both be set, '
+                    f'but got `prune_ratio={prune_ratio}`.'
                 )
         if prune_ratio is None:
             prune_ratio = self.default_ratio
@@ -129,8 +128,8 @@ class Pruner(ABC):
             ValueError: Unless a rule overrides it.
         """
         raise ValueError(
-            f'{type(self).__name__} takes no `target_saving`. Set '
-            '`prune_ratio`.'
+            f'{type(self).__name__} does not support `target_saving`. Set '
+            '`prune_ratio` instead.'
         )
 
     def anneal(self, scores: Tensor, generator: torch.Generator) -> Selection:

@@ -1,4 +1,4 @@
-"""InfoBatch: drop a share of the easy samples, rescale the rest of them."""
+"""InfoBatch: drop a share of the easy samples, up-weight those kept."""
 
 import math
 
@@ -21,12 +21,12 @@ class InfoBatch(Pruner):
 
     Args:
         prune_ratio (float, optional): Share of the easy samples to drop, in
-            [0, 1). None stands for 0.5. Defaults to None.
+            [0, 1). None means 0.5. Defaults to None.
         delta (float, optional): Share of the passes after which all samples
-            are visited with weight 1, in [0, 1]. None stands for 0.875, with
-            ``target_saving`` for 1. Defaults to None.
-        target_saving (float, optional): Share of the visits of the whole run
-            to save, in (0, 1), in place of ``prune_ratio``; see
+            are visited with weight 1, in [0, 1]. None means 0.875, or 1 with
+            ``target_saving``. Defaults to None.
+        target_saving (float, optional): Share of all sample visits of the run
+            to save, in (0, 1), instead of ``prune_ratio``; see
             :func:`select_infobatch_share`. Defaults to None.
 
     References:
@@ -53,10 +53,10 @@ def select_infobatch(
 ) -> Selection:
     """Select by the InfoBatch rule.
 
-    A sample is easy if its score is below the mean score. Each easy sample
-    is dropped with probability ``prune_ratio``; a kept one weighs
-    ``1 / (1 - prune_ratio)``, so that the expected gradient stays that of
-    all the data. Everyone else is kept with weight 1.
+    A sample is easy if its score is below the mean score. Each easy sample is
+    dropped with probability ``prune_ratio``; a kept one weighs
+    ``1 / (1 - prune_ratio)``, so that the expected gradient stays that of all
+    the data. All other samples are kept with weight 1.
 
     Args:
         scores (Tensor): Shape (N,).
@@ -74,8 +74,8 @@ def select_infobatch_share(
 ) -> Selection:
     """Drop a given share of all samples by the InfoBatch rule.
 
-    Easy are the samples up to :func:`easy_limit`; all that is dropped are easy
-    ones at random, and those of them that are kept make up for it.
+    Samples up to :func:`easy_limit` are easy. Only easy samples are dropped,
+    at random; the easy samples kept are up-weighted to compensate.
 
     Args:
         scores (Tensor): Shape (N,).
@@ -98,16 +98,16 @@ def easy_limit(scores: Tensor, share: float) -> float:
 
     If ``D`` samples are to be dropped, of ``m`` easy ones, each easy sample is
     dropped with probability :math:`D / m` and kept with the weight
-    :math:`m / (m - D)`. With scores in the place of the norms of gradients,
-    that adds to the variance of their sum
+    :math:`m / (m - D)`. If scores approximate gradient norms, this adds to the
+    variance of their sum
 
     .. math:: \frac{D}{m - D} \sum_{i \text{ easy}} s_i^2
 
-    which is least for one ``m``, the ``m`` samples with the lowest scores
-    being the easy ones: all of them, which is random pruning, where all scores
-    are alike. Those below the mean are easy in any case, as without a share:
-    fewer would have less variance where few samples hold most of the loss, but
-    with a large weight each, of which a batch only sees the mean.
+    which is minimal for one ``m``, where the ``m`` samples with the lowest
+    scores are easy. If all scores are equal, all samples are easy, which is
+    random pruning. Those below the mean are easy in any case, as without a
+    share: fewer would have less variance where few samples hold most of the
+    loss, but with a large weight each, of which a batch only sees the mean.
 
     Args:
         scores (Tensor): Shape (N,), N at least 1. Scores below 0 are taken

@@ -1,4 +1,4 @@
-"""Dynamic random pruning, the control that every score has to beat."""
+"""Dynamic random pruning, the control every score has to beat."""
 
 import torch
 from torch import Tensor
@@ -10,17 +10,16 @@ from .base import Pruner, Selection, select_random
 
 @PRUNERS.register_module()
 class RandomPrune(Pruner):
-    """Drop another random share of all samples in every pruned pass.
+    """Drop a new random share of all samples in every pruned pass.
 
     Args:
-        prune_ratio (float, optional): Share of all samples to drop, in
-            [0, 1). None stands for 0.5. Defaults to None.
+        prune_ratio (float, optional): Share of all samples to drop, in [0, 1).
+            None means 0.5. Defaults to None.
         delta (float, optional): Share of the passes after which all samples
-            are visited, in [0, 1]. None stands for 0.875, with
-            ``target_saving`` for 1. Defaults to None.
-        target_saving (float, optional): Share of the visits of the whole run
-            to save, in (0, 1), in place of ``prune_ratio``.
-            Defaults to None.
+            are visited, in [0, 1]. None means 0.875, or 1 with
+            ``target_saving``. Defaults to None.
+        target_saving (float, optional): Share of all sample visits of the run
+            to save, in (0, 1), instead of ``prune_ratio``. Defaults to None.
     """
 
     def select_ratio(

@@ -22,20 +22,20 @@ from .kmeans import kmeans_cuts
 
 @PRUNERS.register_module()
 class SeTa(Pruner):
-    """Drop samples at random, then the groups outside of a sliding window.
+    """Drop samples at random, then drop the groups outside a sliding window.
 
     Args:
-        prune_ratio (float, optional): Share of all samples to drop at
-            random, in [0, 1). None stands for 0.1. Defaults to None.
+        prune_ratio (float, optional): Share of all samples to drop at random,
+            in [0, 1). None means 0.1. Defaults to None.
         num_groups (int): Groups of similar score, at least 1.
             Defaults to 5.
         window_scale (float): Share of the groups to train on, in (0, 1].
             Defaults to 0.9.
         delta (float, optional): Share of the passes after which the window
-            takes all groups, in [0, 1]. None stands for 0.875, with
-            ``target_saving`` for 1. Defaults to None.
-        target_saving (float, optional): Share of the visits of the whole run
-            to save, in (0, 1), in place of ``prune_ratio``; see
+            covers all groups, in [0, 1]. None means 0.875, or 1 with
+            ``target_saving``. Defaults to None.
+        target_saving (float, optional): Share of all sample visits of the run
+            to save, in (0, 1), instead of ``prune_ratio``; see
             :func:`select_seta_share`. Defaults to None.
 
     References:
@@ -170,7 +170,7 @@ def select_seta_share(
 def in_window(
     scores: Tensor, num_groups: int, window_scale: float, epoch: int
 ) -> Tensor:
-    """Tell which samples are in the groups that a pass trains on.
+    """Mark the samples in the groups that a pass trains on.
 
     Args:
         scores (Tensor): Shape (N,), N at least 1.

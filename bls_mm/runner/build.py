@@ -88,15 +88,15 @@ def make_config(
 
 
 class UnusedScores(Hook):
-    """Say that a run without BLSHook leaves scores in a checkpoint unused."""
+    """Warn that a run without BLSHook ignores the scores of a checkpoint."""
 
     def after_load_checkpoint(
         self, runner: Any, checkpoint: Dict[str, Any]
     ) -> None:
         if state.KEY in checkpoint:
             runner.logger.warning(
-                'BLS: the checkpoint has scores, but the run has no BLSHook: '
-                'they are not used, and its own checkpoints will have none.'
+                'BLS: the checkpoint has scores, but this run has no BLSHook. '
+                'They are ignored, and its checkpoints will not contain them.'
             )
 
 
@@ -107,7 +107,7 @@ def build_runner(cfg: Config) -> Any:
         cfg (Config): What :func:`make_config` returned.
 
     Returns:
-        Runner: A runner, or what ``runner_type`` names.
+        Runner: A runner, of the type that ``runner_type`` names.
     """
     trust_mmengine_classes()
     if 'runner_type' in cfg:

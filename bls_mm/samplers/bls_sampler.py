@@ -51,24 +51,24 @@ class Sizes(NamedTuple):
 class BLSSampler(Sampler):
     """Yield the indices that a pruner selected, in random order.
 
-    Without a pruner it yields what ``mmengine.dataset.DefaultSampler``
-    yields for the same seed, epoch, rank and world size. With one, it needs
-    the ``BLSHook``, which decides at the start of each pass what is kept.
+    Without a pruner it yields what ``mmengine.dataset.DefaultSampler`` yields
+    for the same seed, epoch, rank and world size. With a pruner, it requires
+    the ``BLSHook``, which selects samples at the start of each pass.
 
     Args:
         dataset (Sized): The dataset.
-        pruner (dict or Pruner, optional): The pruning rule; None visits
-            everything. Defaults to InfoBatch with a prune ratio of 0.5.
+        pruner (dict or Pruner, optional): The pruning rule. None disables
+            pruning. Defaults to InfoBatch with a prune ratio of 0.5.
         shuffle (bool): Whether to shuffle the indices. Defaults to True.
-        seed (int, optional): Seed of order and selection, the same on all
-            ranks. Defaults to None, a random one.
-        round_up (bool): Whether to add samples so that all ranks get
-            equally many. Defaults to True.
-        inner (dict, optional): Config of a sampler with an order of its
-            own, such as ``RepeatAugSampler``, to be filtered instead of a
-            random permutation. Its attributes and methods are those of this
-            one, too, where the names are free; what is set has an effect from
-            the next pass on. ``shuffle`` has none. Defaults to None.
+        seed (int, optional): Seed for shuffling and selection, the same on all
+            ranks. Defaults to None, a random seed.
+        round_up (bool): Whether to repeat samples so that all ranks get the
+            same number. Defaults to True.
+        inner (dict, optional): Config of a sampler whose indices are filtered,
+            such as ``RepeatAugSampler``, instead of a random permutation. Its
+            attributes and methods can be used through this one, if the names
+            are free; a value that is set takes effect from the next pass on.
+            ``shuffle`` has no effect. Defaults to None.
 
     Attributes:
         samples (SampleIds): The distinct samples behind the indices.
@@ -103,9 +103,9 @@ class BLSSampler(Sampler):
         if inherited:
             names = ', '.join(f'`{name}`' for name in inherited)
             raise TypeError(
-                f'`{_ENTRY}`: BLSSampler does not take '
-                f'{names}, which the base config sets for a sampler of its '
-                'own. To filter what that one yields, write `sampler=dict('
+                f'`{_ENTRY}`: BLSSampler does not accept '
+                f'{names}, which the base config sets for another sampler. To '
+                'filter that sampler, write `sampler=dict('
                 "_delete_=True, type='BLSSampler', "
                 'inner=_base_.train_dataloader.sampler)`.'
             )
@@ -138,14 +138,14 @@ class BLSSampler(Sampler):
             become_both(self, self._inner.sampler_type)
 
     def attach(self, batch_size: Optional[int] = None) -> None:
-        """Let a hook decide what is visited, pass by pass.
+        """Let a hook control each pass.
 
         Args:
-            batch_size (int, optional): If given, passes follow each other
-                without a seam, as an iteration-based run needs it: batches
-                of this size are always full, and the samples left over at
-                the end of a pass, at most a batch per rank, begin the next
-                one. Defaults to None.
+            batch_size (int, optional): If given, passes form one continuous
+                stream, as an iteration-based run requires: batches of this
+                size are always full, and the samples left over at the end of a
+                pass, at most a batch per rank, begin the next one. Defaults to
+                None.
         """
         self.reset()
         self._attached = True
@@ -290,7 +290,7 @@ class BLSSampler(Sampler):
         if self.pruner is not None:
             raise RuntimeError(
                 '`train_dataloader.sampler` is a BLSSampler with a pruner, '
-                'but there is no BLSHook to tell it what to prune. If the run '
+                'but no BLSHook controls it. If the run '
                 "has none, add `custom_hooks = [dict(type='BLSHook')]`, or "
                 'set `train_dataloader.sampler.pruner=None`. If it has one, '
                 'it does not train on this DataLoader: it is another one, or '

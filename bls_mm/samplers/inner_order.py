@@ -162,8 +162,8 @@ class InnerOrder:
         drawn = list(islice(iter(self.sampler), limit))
         if len(drawn) == limit and limit > 2 * len(self.sampler):
             raise ValueError(
-                f'`{_ENTRY}`: {self._name} yields without end; BLSSampler '
-                'filters samplers that make passes over the data.'
+                f'`{_ENTRY}`: {self._name} never ends, but BLSSampler can '
+                'only filter samplers that make passes over the data.'
             )
         return drawn
 
@@ -252,8 +252,8 @@ def _sampler_type(cfg: Dict[str, Any]) -> Any:
         reason = 'BLSSampler itself replaces it; leave `inner` out'
     elif 'MultiSourceSampler' in bases:
         reason = (
-            'it composes each batch of several sources in a fixed ratio, '
-            'which leaving samples out would break'
+            'it composes each batch from several sources in a fixed ratio, '
+            'which pruning would break'
         )
     if reason is not None:
         raise ValueError(

@@ -13,13 +13,13 @@ class Score(ABC):
     training merges over ranks and stores in checkpoints.
 
     Attributes:
-        memory (Tensor): What it knows beside the scores, float32, shape (M,);
-            0 at the start of a training, the mean over ranks once a pass.
+        memory (Tensor): State of the rule in addition to the scores, float32,
+            shape (M,). Starts at 0; averaged over ranks once per pass.
             Defaults to none, of shape (0,).
         takes_several (bool): Whether :meth:`update` also takes K batches of
             one size that have no sample in common: ids of shape (K, B), and
-            losses of shape (K,) or (K, B). Then training may keep batches
-            waiting. Defaults to False.
+            losses of shape (K,) or (K, B). Training may then delay updates to
+            batch them. Defaults to False.
     """
 
     memory = torch.empty(0)
@@ -34,8 +34,8 @@ class Score(ABC):
     def update(self, scores: Tensor, indices: Tensor, loss: Tensor) -> None:
         """Update the scores of the samples of a batch, in place.
 
-        Called for every batch, perhaps some iterations later: a handful of
-        device operations, no value may travel to the host. A loss that is
+        Called for every batch, possibly some iterations later. Use only a few
+        device operations and never synchronize with the host. A loss that is
         not finite changes nothing.
 
         Args:

@@ -11,13 +11,13 @@ from .base import Score
 
 @SCORES.register_module()
 class EMAScore(Score):
-    """Exponential moving average of the losses of a sample's batches.
+    """Exponential moving average of the losses of the batches of a sample.
 
     Args:
         alpha (float): Weight of the past, in [0, 1). Defaults to 0.9.
-        init (str): Where a score starts: ``'zero'`` as in the paper's
-            released code, or ``'first'``, the first batch loss, as in its
-            text. Defaults to 'zero'.
+        init (str): Initial score: ``'zero'``, as in the paper's released code,
+            or ``'first'`` for the first batch loss, as in its text. Defaults
+            to 'zero'.
 
     Raises:
         TypeError: If ``alpha`` is not a number.

@@ -195,7 +195,7 @@ def test_find_checkpoint_looks_where_the_last_one_was(work_dir, tmp_path):
 def test_find_checkpoint_refuses_to_start_anew_beside_damaged_ones(work_dir):
     for path in work_dir.glob('epoch_*.pth'):
         cut(path, 0.5)
-    with pytest.raises(ValueError, match='no other checkpoint that can be'):
+    with pytest.raises(ValueError, match='no other checkpoint can be'):
         find_checkpoint(work_dir)
 
 

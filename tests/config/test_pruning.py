@@ -232,7 +232,7 @@ def test_parse_score_refuses_another_form(spec):
             config(),
             dict(prune='none', prune_ratio=0.5),
             ValueError,
-            r'`prune=none` takes no settings, but got prune_ratio',
+            r'`prune=none` accepts no settings, but got prune_ratio',
         ),
     ],
 )

@@ -49,7 +49,7 @@ TABLE = {
         dict(custom_hooks=[dict(type='BLSHook'), dict(type='BLSHook')]),
         'should have one BLSHook, but got several',
     ),
-    'hook, missing': (dict(custom_hooks=[]), 'there is no BLSHook'),
+    'hook, missing': (dict(custom_hooks=[]), 'no BLSHook controls it'),
     'hook alone': (
         {SAMPLER: dict(type='DefaultSampler')},
         '`train_dataloader.sampler` is a DefaultSampler, but BLSHook needs',
@@ -81,7 +81,7 @@ TABLE = {
     ),
     'sampler, inherited argument': (
         sampler(num_repeats=3),
-        'does not take `num_repeats`.*inner=',
+        'does not accept `num_repeats`.*inner=',
     ),
     'seed, float': (
         sampler(seed=1.5),

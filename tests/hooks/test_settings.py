@@ -40,7 +40,7 @@ def test_hook_refuses_a_setting_and_names_it(settings, error, message):
 def test_hook_has_no_plan_before_training(tmp_path, name):
     hook = hook_of(make_runner(tmp_path))
     assert hook.scores.shape == (0,)
-    with pytest.raises(RuntimeError, match='no plan before the training'):
+    with pytest.raises(RuntimeError, match='only once training has started'):
         getattr(hook, name)
 
 

@@ -177,8 +177,10 @@ def test_samples_without_images_leave_the_histogram(tmp_path):
         custom_hooks=hooks(interval=3),
         log_level='INFO',
     )
-    assert len(logged(tmp_path, 'no pictures of samples')) == 1
-    assert logged(tmp_path, 'since the pipeline of ToyDataset loads no `img`.')
+    assert len(logged(tmp_path, 'no sample pictures')) == 1
+    assert logged(
+        tmp_path, 'because the pipeline of ToyDataset loads no `img`.'
+    )
     assert len(drawn(tmp_path, 'bls_scores')) == 4
     assert not drawn(tmp_path, 'bls_samples')
 
@@ -190,7 +192,7 @@ def test_training_goes_on_when_nothing_can_be_drawn(tmp_path, monkeypatch):
     monkeypatch.setattr(SampleDrawer, 'draw', fail)
     runner = train(tmp_path, **on_pictures(custom_hooks=hooks(interval=3)))
     assert runner.epoch == 8
-    said = logged(tmp_path, 'could not be drawn')
+    said = logged(tmp_path, 'could not draw')
     assert len(said) == 1 and 'WARNING' in said[0]
     assert '`bls_samples`' in said[0] and 'OSError: no space' in said[0]
     assert len(drawn(tmp_path, 'bls_scores')) == 4

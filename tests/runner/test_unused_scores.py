@@ -25,6 +25,6 @@ def test_run_without_the_hook_says_that_scores_are_unused(
     runner = build_runner(cfg)
     runner.train()
     assert runner.epoch == 3
-    said = 'has scores, but the run has no BLSHook' in capfd.readouterr().err
+    said = 'has scores, but this run has no BLSHook' in capfd.readouterr().err
     log = ''.join(p.read_text() for p in tmp_path.rglob('*.log'))
-    assert (said or 'the run has no BLSHook' in log) is not bool(hooks)
+    assert (said or 'this run has no BLSHook' in log) is not bool(hooks)

@@ -315,7 +315,7 @@ def test_pruner_without_a_hook_is_refused_when_training_starts():
 
 @pytest.mark.parametrize('key', ['num_repeats', 'ratio_mode', 'batch_size'])
 def test_leftover_setting_of_another_sampler_is_named(key):
-    with pytest.raises(TypeError, match=f'does not take `{key}`'):
+    with pytest.raises(TypeError, match=f'does not accept `{key}`'):
         BLSSampler(range(10), **{key: 3})
 
 

@@ -132,7 +132,7 @@ class WithoutEpochs(Inner):
         (dict(type=Inner, repeats=3), "'repeats'"),
         (dict(type=Inner, yields=[]), 'should yield indices, but got none'),
         (dict(type=Inner, yields=[0, 45]), r'in \[0, 12\), but got 45'),
-        (dict(type=Endless), 'Endless yields without end'),
+        (dict(type=Endless), 'Endless never ends'),
         (dict(type=WithoutLength), 'should have a `__len__`'),
         (dict(type=WithoutEpochs), 'should have a `set_epoch`'),
     ],

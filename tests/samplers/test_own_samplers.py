@@ -159,7 +159,7 @@ def test_sampler_that_yields_without_end_is_refused():
             while True:
                 yield 0
 
-    with pytest.raises(ValueError, match='Endless yields without end'):
+    with pytest.raises(ValueError, match='Endless never ends'):
         visit(make(type=Endless), 0)
 
 
