@@ -157,7 +157,8 @@ class BatchLookup:
 
         Raises:
             ValueError: If the batch sampler took samples that its sampler did
-                not yield, or took them more often.
+                not yield, or, in the first pass, took them more often and
+                nobody else has read the DataLoader.
         """
         if not self._drawn:
             return
@@ -165,16 +166,21 @@ class BatchLookup:
         self._check_range(drawn.min(), drawn.max())
         count = self.sampler.samples.count
         yielded = np.bincount(self.sampler.ids_in_order(), minlength=count)
-        left = yielded - np.bincount(drawn, minlength=count)
-        if self._left is not None and len(self._left) == count:
-            more = -(left + self._left)
-        else:
-            more = -left
-        if more.clip(0).sum() > self._longest:
+        trained = np.bincount(drawn, minlength=count)
+        more = (trained - yielded).clip(0)
+        # Others who read the DataLoader leave samples behind in the buckets of
+        # some batch samplers: what is selected may then come twice.
+        others = self.sampler.iterations - self._iterations > 1
+        if self._left is not None or others:
+            selected = yielded
+            if self._left is not None and len(self._left) == count:
+                selected = yielded + self._left
+            more[selected > 0] = 0
+        if more.sum() > self._longest:
             raise ValueError(
                 self._refusal('takes samples that its sampler did not yield')
             )
-        self._left = left.clip(0)
+        self._left = (yielded - trained).clip(0)
 
     def _refusal(self, what: str) -> str:
         name = original_class(self._batch_sampler).__name__

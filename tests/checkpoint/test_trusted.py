@@ -161,6 +161,15 @@ MEAN = (getattr, HistoryBuffer, 'mean')
         (OneCycleParamScheduler.__new__(OneCycleParamScheduler), 'object of'),
         (np.zeros(1).view(np.matrix), r'Unsupported class numpy\S*matrix'),
     ],
+    ids=[
+        'state',
+        'dtype',
+        'objects',
+        'fields',
+        'dtype state',
+        'class',
+        'matrix',
+    ],
 )
 def test_harm_by_what_is_allowed_is_refused(tmp_path, value, message):
     torch.save(value, tmp_path / 'x.pth')
