@@ -52,8 +52,14 @@ REFUSED = {
         having(done=500),
         r'`bls.done` of .* should be at most \d+, the length .* but got 500',
     ),
-    'of another number of ranks': (having(world_size=2), 'number of GPUs'),
-    'of another batch size': (having(numerator=45), '`train_.*.batch_size`'),
+    'of another number of ranks': (
+        having(world_size=2),
+        r'a pass on 2 GPU\(s\), and here .* on 1',
+    ),
+    'of another batch size': (
+        having(numerator=45),
+        'other batches: (45|15) a pass',
+    ),
 }
 
 

@@ -20,30 +20,26 @@ SAVING_BOTH = dict(
         dict(type='CheckpointHook', by_epoch=True, interval=3),
     ],
 )
-CASES = {
-    'even, 2 ranks': (2, dict()),
-    'uneven, 3 ranks': (
-        3,
-        dict(train_dataloader__dataset=dict(type='ToyDataset', size=41)),
-    ),
-    'uneven, 4 ranks': (
+
+
+def test_uneven_ranks_agree_and_share_the_data(tmp_path):
+    results = train_on(
         4,
-        dict(
-            train_dataloader__dataset=dict(type='ToyDataset', size=37),
-            train_dataloader__batch_size=2,
-        ),
-    ),
-    'iterations, 2 ranks': (
-        2,
-        dict(train_cfg=dict(by_epoch=False, max_iters=40), **SAVING),
-    ),
-}
+        tmp_path / 'run',
+        train_dataloader__dataset=dict(type='ToyDataset', size=37),
+        train_dataloader__batch_size=2,
+    )
+    assert_ranks_agree(results)
+    assert_each_once(results, 37, 4)
 
 
-@pytest.mark.parametrize('name', CASES)
-def test_ranks_agree_and_share_the_data(tmp_path, name):
-    world_size, changes = CASES[name]
-    results = train_on(world_size, tmp_path / 'run', **changes)
+def test_ranks_of_an_iteration_based_run_agree(tmp_path):
+    loop = dict(by_epoch=False, max_iters=40)
+    results = train_on(2, tmp_path / 'run', train_cfg=loop, **SAVING)
+    assert_ranks_agree(results)
+
+
+def assert_ranks_agree(results):
     first = results[0]
     for result in results:
         assert torch.equal(result['scores'], first['scores'])
@@ -52,8 +48,6 @@ def test_ranks_agree_and_share_the_data(tmp_path, name):
         assert result['visited'] == first['visited']
         for ours, theirs in zip(result['weights'], first['weights']):
             assert torch.equal(ours, theirs)
-    if 'train_cfg' not in changes:
-        assert_each_once(results, len(first['scores']), world_size)
 
 
 def assert_each_once(results, size, world_size):
@@ -79,6 +73,12 @@ def two_ranks(tmp_path_factory):
     """Two ranks in 8 epochs, with checkpoints in mid-epoch and after 3."""
     folder = tmp_path_factory.mktemp('ranks') / 'run'
     return train_on(2, folder, **SAVING_BOTH), folder
+
+
+def test_two_ranks_agree_and_share_the_data(two_ranks):
+    results, _ = two_ranks
+    assert_ranks_agree(results)
+    assert_each_once(results, 40, 2)
 
 
 def test_scores_follow_the_losses_of_the_ranks(two_ranks):

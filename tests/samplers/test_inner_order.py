@@ -115,10 +115,6 @@ class WithoutLength(Inner):
     __len__ = property()
 
 
-class WithoutEpochs(Inner):
-    set_epoch = property()
-
-
 @pytest.mark.parametrize(
     'inner, reason',
     [
@@ -134,7 +130,6 @@ class WithoutEpochs(Inner):
         (dict(type=Inner, yields=[0, 45]), r'in \[0, 12\), but got 45'),
         (dict(type=Endless), 'Endless never ends'),
         (dict(type=WithoutLength), 'should have a `__len__`'),
-        (dict(type=WithoutEpochs), 'should have a `set_epoch`'),
     ],
 )
 def test_inner_is_refused_with_a_reason(inner, reason):

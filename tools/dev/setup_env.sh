@@ -104,13 +104,11 @@ without_operators() {
     "${pip[@]}" install --no-index --no-deps "$scratch"/*.whl
 }
 
-# mmcv comes as source, and its build uses the torch that is installed. Little
-# optimisation and no debug information, since compiling is most of the wait.
+# mmcv comes as source, and its build uses the torch that is installed.
 compile() {
   cp tools/dev/env/cxx.sh "$scratch"
-  MMCV_WITH_OPS=1 CXX=${CXX:-$scratch/cxx.sh} CXXFLAGS=${CXXFLAGS:--g0 -O1 -w} \
-    MAX_JOBS=$cores "${install[@]}" -v --no-build-isolation --no-deps \
-    --force-reinstall "$mmcv"
+  MMCV_WITH_OPS=1 CXX=${CXX:-$scratch/cxx.sh} MAX_JOBS=$cores \
+    "${install[@]}" -v --no-build-isolation --no-deps --force-reinstall "$mmcv"
 }
 
 if [ "$level" = demo ]; then

@@ -6,7 +6,8 @@
     python -m tools.dev.benchmarks --only end-to-end \
         --end-to-end configs/demo/resnet_mnist.py
 
-Prints a table for each section and writes them all as JSON:
+Says on standard error what is being measured, prints a table for each section
+and writes them all as JSON:
 
 - `hook`: what BLSHook adds to an iteration of a real MMEngine training,
 - `update`: the score update of a batch,
@@ -28,6 +29,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import mmengine
@@ -120,6 +122,9 @@ def measure(what, args, **task):
     Raises:
         RuntimeError: If it fails. The message has the end of its output.
     """
+    settings = ', '.join(f'{name} {value}' for name, value in task.items())
+    print(f'{what}: {settings} ... ', end='', file=sys.stderr, flush=True)
+    start = time.monotonic()
     task.update(device=args.device, repeats=args.repeats)
     env = environment(args.device)
     if what == 'select_memory':
@@ -140,6 +145,7 @@ def measure(what, args, **task):
                 f'{what} {task} failed ({done.returncode}). Its last lines:\n'
                 + '\n'.join(done.stdout.splitlines()[-20:])
             )
+        print(f'{time.monotonic() - start:.0f} s', file=sys.stderr, flush=True)
         return json.loads(file.read_text())
 
 

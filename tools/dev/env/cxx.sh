@@ -4,9 +4,11 @@
 # mmcv has 77 files, and reading the headers is most of the work on each. The
 # first call precompiles them, with its own flags, next to this script, of
 # which set-up makes a copy in a temporary folder. Where that fails, and for
-# anything but compiling C++, this is just `c++`.
+# anything but compiling C++, this is just `c++`. Little optimisation and no
+# debug information, which CXXFLAGS would say if setuptools passed it on.
 set -euo pipefail
 case " $* " in *' -c '*.cpp*) ;; *) exec c++ "$@" ;; esac
+set -- "$@" -g0 -O1 -w
 
 folder=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 header=$folder/torch.hpp
