@@ -78,7 +78,8 @@ class Training:
         """From scores to the first batch of indices for the DataLoader."""
         self._hook.before_train_epoch(self._runner)
         next(iter(self._runner.train_dataloader.batch_sampler))
-        # As if the pass had run.
+        # As if the pass had run, with steps of the optimizer.
+        self._hook._run.rescaler.used = True
         self._hook.after_train_epoch(self._runner)
         self._runner.train_loop._epoch += 1
 
