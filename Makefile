@@ -22,7 +22,7 @@ demo:  ## Train on real digits with and without pruning and compare
 	$(PY) tools/compare.py configs/demo/resnet_mnist.py \
 		--prune infobatch seta random --work-dir work_dirs/demo
 
-docs: setup  ## Build the documents to docs/_build
+docs: setup  ## Build the documentation in docs/_build
 	$(PY) -m sphinx -W --keep-going -q -c docs . docs/_build
 	@echo docs/_build/index.html
 
@@ -33,7 +33,7 @@ lint: setup  ## Check style, formatting, spelling and types
 	$(PY) -m vermin $(VERMIN) bls_mm configs docs tests tools setup.py
 	$(PY) -m mypy
 
-format: setup  ## Repair what the linters can repair by themselves
+format: setup  ## Fix what the linters can fix automatically
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 

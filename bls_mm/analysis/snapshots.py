@@ -12,7 +12,7 @@ from bls_mm.checkpoint.validation import KEY, VERSION
 
 
 class WorkDirError(ValueError):
-    """A work dir that nothing can be reported of; says what to change."""
+    """A work dir that cannot be analyzed; the message says what to change."""
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Snapshot:
         path (Path): The file.
         iteration (int): Iterations that had been made.
         numbers (dict): The numbers of the state, see
-            :func:`bls_mm.checkpoint.state.pack`.
+            :func:`bls_mm.checkpoint.state.pack_state`.
         scores (ndarray): Float32, shape (N,), read from the file when used.
         weights (ndarray, optional): Weights of the samples in the pass of
             the checkpoint, float32, shape (N,), 0 for pruned ones; None if

@@ -1,4 +1,4 @@
-"""True losses of training samples, and how well scores follow them."""
+"""True losses of training samples, and how well scores match them."""
 
 import copy
 from typing import Any, Dict, List, Sequence, Tuple

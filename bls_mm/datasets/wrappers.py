@@ -29,7 +29,7 @@ class Source:
 def find_source(dataset: Any, index: int) -> Source:
     """Find the dataset and the index behind an index of a wrapped dataset.
 
-    Follows the wrappers that :func:`bls_mm.sample_ids.sample_ids` follows.
+    Follows the same wrappers as :func:`bls_mm.datasets.sample_ids.sample_ids`.
 
     Args:
         dataset (Dataset): The dataset that the DataLoader sees.

@@ -115,8 +115,8 @@ def easy_limit(scores: Tensor, share: float) -> float:
         share (float): Share of all samples to drop, ``D / N``, in [0, 1).
 
     Returns:
-        float: One of the scores. Of more than 65,536 every k-th is looked at,
-        which is enough to tell where to cut.
+        float: One of the scores. Above 65,536 scores, every k-th is used,
+        which is accurate enough for the border.
 
     References:
         Ours. That the norm of the gradient is the best measure for drawing
