@@ -201,8 +201,9 @@ class Run:
     def _loss_of(self, outputs: Any) -> Optional[Tensor]:
         """The loss of the batch in hand; None if its step was left out."""
         total = self.rescaler.loss
-        if total is None and self.rescaler.used:
-            # A `train_step` may leave out a batch, as one with a NaN.
+        if total is None and (self.rescaler.used or self._rescale_loss):
+            # A `train_step` may leave out a batch, as one with a NaN. That a
+            # model never steps is told at the end of the first pass.
             if not isinstance(outputs, Mapping):
                 return None
             if any(key not in outputs for key in self._loss_keys):
