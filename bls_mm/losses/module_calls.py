@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from .effects import (
     RandomState,
+    Snapshot,
     UnknownStateError,
     copy_state,
     places,
-    state_of,
 )
 from .effects import versions as versions_of
 from .listened import can_listen, listen_to, release
+from .twin import Twin, takes_override
 from .unreduced import (
     CHANGES_INPUTS,
     DRAWS,
@@ -24,7 +25,6 @@ from .unreduced import (
     NO_ROWS,
     Call,
     has_rows,
-    takes_override,
     why_not,
 )
 
@@ -69,6 +69,7 @@ class SampleLosses:
         self._size: Optional[int] = None
         self._fits = False
         self._modules: List[nn.Module] = []
+        self._twins: Dict[int, Twin] = {}
         self._places: List[Any] = []
         self._classes: Dict[Any, Any] = {}
         self._left_alone: Any = WeakSet()
@@ -99,6 +100,10 @@ class SampleLosses:
         if kept - known:
             self._start_trial()
         self._modules = list(found.values())
+        self._twins = {
+            id(module): self._twins.get(id(module)) or Twin(module)
+            for module in self._modules
+        }
         self._places = [
             place for name in found for place in places(self._model, name)
         ]
@@ -205,7 +210,7 @@ class SampleLosses:
         kwargs: Dict[str, Any],
     ) -> Any:
         """Make a call and see what else it changes."""
-        state = state_of(module, and_class=True)
+        state = Snapshot(module, and_class=True)
         values = [*args, *kwargs.values()]
         device = next(
             (v.device for v in values if isinstance(v, Tensor)), None
@@ -214,7 +219,7 @@ class SampleLosses:
         output = forward(module, *args, **kwargs)
         if random is not None and random.is_changed():
             self._leave_alone(module, DRAWS)
-        elif state_of(module, and_class=True) != state:
+        elif state.is_changed():
             self._effects[id(module)] += 1
             # What is made at the first call and kept does no harm.
             if self._effects[id(module)] > 1:
@@ -231,7 +236,7 @@ class SampleLosses:
         versions: List[int],
     ) -> None:
         call = Call(
-            module,
+            self._twins[id(module)],
             [_detached(v) for v in args],
             {name: _detached(v) for name, v in kwargs.items()},
             versions,

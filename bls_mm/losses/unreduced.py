@@ -1,14 +1,13 @@
 """Calls of loss modules, made once more without the reduction."""
 
-import inspect
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from .effects import RandomState, copy_state, state_of, versions
-from .listened import original_class
+from .effects import RandomState, versions
 from .outside import add_outside
+from .twin import Twin
 
 # Of predictions and losses: (B,), (B, C), (B, H, W) and (B, C, H, W).
 _NDIMS = (1, 2, 3, 4)
@@ -26,17 +25,22 @@ class Call(NamedTuple):
     """A call of a loss module, with the values that it was given.
 
     Attributes:
-        module (nn.Module): The module.
+        twin (Twin): The module, and a copy of it for another call.
         args (list): Its arguments, tensors detached.
         kwargs (dict): Its keyword arguments, likewise.
         versions (list[int]): How often each tensor among them had been
             changed in place before the call.
     """
 
-    module: nn.Module
+    twin: Twin
     args: List[Any]
     kwargs: Dict[str, Any]
     versions: List[int]
+
+    @property
+    def module(self) -> nn.Module:
+        """The module."""
+        return self.twin.module
 
     @property
     def predictions(self) -> Any:
@@ -88,7 +92,7 @@ def losses_of_samples(
     chosen = [calls for calls, fit in zip(batches, fits) if fit]
     rows: Optional[Tensor] = None
     if chosen:
-        random = RandomState(losses.device)
+        random = RandomState(losses.device, of_torch_only=True)
         rows = _together(chosen, size, on_misfit)
         if rows is None:
             found = [_alone(calls, size, on_misfit) for calls in chosen]
@@ -160,9 +164,11 @@ def _rows(calls: Sequence[Call], size: int, on_misfit: OnMisfit) -> Tensor:
             each = [_rows([call], size, on_misfit) for call in calls]
             return torch.cat(each)
     else:
-        # Looking at the copy would cost as much as the call.
-        losses = _checked(calls[0], size, ignore_misfit)
-    return losses.float().reshape(len(calls), size, -1).mean(2)
+        losses = _checked(calls[0], size, on_misfit)
+    losses = losses.float()
+    if losses.ndim == 1:
+        return losses.view(len(calls), size)
+    return losses.reshape(len(calls), size, -1).mean(2)
 
 
 def _checked(call: Call, size: int, on_misfit: OnMisfit) -> Tensor:
@@ -182,14 +188,14 @@ def _joined(calls: Sequence[Call], size: int) -> Call:
     """
     first = calls[0]
     if any(
-        call.module is not first.module
+        call.twin is not first.twin
         or len(call.args) != len(first.args)
         or call.kwargs.keys() != first.kwargs.keys()
         for call in calls
     ):
         raise ValueError('Not the same call in all of the batches.')
     return Call(
-        first.module,
+        first.twin,
         [_joined_values(v, size) for v in zip(*(c.args for c in calls))],
         {
             name: _joined_values([c.kwargs[name] for c in calls], size)
@@ -233,7 +239,7 @@ def why_not(call: Call, size: int) -> Optional[str]:
     args = [_clone(v) for v in call.args]
     kwargs = {name: _clone(v) for name, v in call.kwargs.items()}
     of_copies = versions([*args, *kwargs.values()])
-    copied = Call(call.module, args, kwargs, of_copies)
+    copied = Call(call.twin, args, kwargs, of_copies)
     random = RandomState(call.predictions.device)
     try:
         _checked(copied, size, lambda _, reason: reasons.append(reason))
@@ -254,19 +260,9 @@ def _clone(value: Any) -> Any:
 
 def _unreduced(call: Call, on_misfit: OnMisfit) -> Any:
     """What a copy of a loss module returns without its reduction."""
-    module, args, kwargs, _ = call
-    forward = original_class(module).forward
-    twin = copy_state(module)
-    if takes_override(module):
-        kwargs = {**kwargs, 'reduction_override': 'none'}
-    else:
-        vars(twin)['reduction'] = 'none'
-    if on_misfit is ignore_misfit:
-        return forward(twin, *args, **kwargs)
-    before = state_of(twin)
-    losses = forward(twin, *args, **kwargs)
-    if state_of(twin) != before:
-        on_misfit(module, KEEPS_STATE)
+    losses = call.twin(call.args, call.kwargs)
+    if call.twin.is_changed():
+        on_misfit(call.module, KEEPS_STATE)
     return losses
 
 
@@ -277,9 +273,3 @@ def has_rows(values: Any, size: Optional[int]) -> bool:
         and values.ndim in _NDIMS
         and len(values) == size
     )
-
-
-def takes_override(module: nn.Module) -> bool:
-    """Whether a module takes the argument that OpenMMLab's losses take."""
-    forward = inspect.signature(type(module).forward)
-    return 'reduction_override' in forward.parameters

@@ -6,7 +6,7 @@ one goes away.
 """
 # ruff: noqa: SLF001
 
-from typing import Any, Optional
+from typing import Any, List, Optional
 
 
 def is_resumed(runner: Any) -> bool:
@@ -91,15 +91,15 @@ def submodules(module: Any) -> Any:
     return module._modules
 
 
-def version_of(tensor: Any) -> int:
-    """How often a tensor, or one that shares its memory, was changed in place.
+def versions_of(tensors: Any) -> List[int]:
+    """How often tensors, or those that share their memory, were changed.
 
     0 for tensors of inference mode, which do not count.
     """
     try:
-        return tensor._version
+        return [tensor._version for tensor in tensors]
     except RuntimeError:
-        return 0
+        return [0 if t.is_inference() else t._version for t in tensors]
 
 
 def keep_workers(loader: Any, keep: bool) -> None:

@@ -5,6 +5,7 @@ from typing import Tuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import threshold
 
 from bls_mm.checks import check_range
 from bls_mm.registry import SCORES
@@ -14,6 +15,7 @@ from .base import Score
 _FLOOR = 1e-8
 # What a loss has to be below 0 to count as negative: rounding is not.
 _ROUNDING = 1e-6
+_INFINITY = float('inf')
 # Weight of a batch in the level: it follows the losses of some ten batches.
 _TREND = 0.1
 
@@ -91,29 +93,26 @@ def mart_update(
     nan = float('nan')
     loss = loss.detach().to(scores.dtype).nan_to_num(nan, nan, nan)
     of_batches = loss.ndim < indices.ndim
-    loss = lift(memory[2:], loss, of_batches).clamp(min=_FLOOR)
-    ids = indices.flatten()
-    before = scores.index_select(0, ids).view_as(indices)
-    seen = before > 0
-    ours = before.where(seen, 1.0)
+    loss = threshold(lift(memory, loss, of_batches), _FLOOR, 0.0)
+    before = scores.take(indices)
+    ours = threshold(before, 0.0, 1.0)
     of_batch = loss if of_batches else loss.mean(-1)
     surprise = of_batch / ours.mean(-1)
-    known = surprise.where(of_batch > _FLOOR, nan)
-    level = levels(memory[:2], known.reshape(-1)).view_as(surprise)
+    level = levels(memory[:2], surprise)
     if of_batches:
         scale = (surprise / level) ** step
-        scale = scale.where(loss != _FLOOR, 1 - step)
+        scale = scale.where(loss != 0, 1 - step)
         after = ours * scale[..., None]
     else:
         own = loss / level[..., None]
-        start = before.where(seen, own)
+        start = before.where(before > 0, own)
         after = start * (own / start) ** step
-        after = after.where(loss != _FLOOR, ours * (1 - step))
-    after = after.clamp(min=_FLOOR).where(after.isfinite(), before)
-    scores.index_copy_(0, ids, after.view_as(ids))
+        after = after.where(loss != 0, ours * (1 - step))
+    after = after.clamp(min=_FLOOR).where(after < _INFINITY, before)
+    scores.index_copy_(0, indices.flatten(), after.flatten())
 
 
-def lift(lowest: Tensor, loss: Tensor, of_batches: bool) -> Tensor:
+def lift(memory: Tensor, loss: Tensor, of_batches: bool) -> Tensor:
     r"""Lift losses by twice the lowest so far, so that none is negative.
 
     The lowest then comes out as its own absolute value, and losses that are
@@ -123,8 +122,8 @@ def lift(lowest: Tensor, loss: Tensor, of_batches: bool) -> Tensor:
     still lifts enough for the most part.
 
     Args:
-        lowest (Tensor): The lowest loss so far, or 0, shape (1,). Changed in
-            place.
+        memory (Tensor): The last of it is the lowest loss so far, or 0.
+            Changed in place.
         loss (Tensor): Shape (), (B,), (K,) or (K, B). NaN where not finite.
         of_batches (bool): Whether it is one number a batch.
 
@@ -132,13 +131,15 @@ def lift(lowest: Tensor, loss: Tensor, of_batches: bool) -> Tensor:
         Tensor: Of the shape of ``loss``, which it equals as long as no loss
         was negative.
     """
-    lows = loss.nan_to_num()
-    if not of_batches:
-        lows = lows.amin(-1)
-    so_far = torch.cat([lowest, lows.reshape(-1) + _ROUNDING]).cummin(0).values
-    lowest.copy_(so_far[-1:])
-    by = so_far[1:].view_as(lows)
-    return torch.sub(loss, by if of_batches else by[..., None], alpha=2)
+    lowest = memory[2]
+    lows = (loss if of_batches else loss.amin(-1)) + _ROUNDING
+    if not lows.ndim:
+        by = torch.fmin(lowest, lows, out=lowest)
+    else:
+        lows = torch.cat([memory[2:], lows.nan_to_num()]).cummin(0).values
+        lowest.copy_(lows[-1])
+        by = lows[1:] if of_batches else lows[1:, None]
+    return torch.sub(loss, by, alpha=2)
 
 
 def levels(memory: Tensor, values: Tensor) -> Tensor:
@@ -148,18 +149,25 @@ def levels(memory: Tensor, values: Tensor) -> Tensor:
         memory (Tensor): Weighted sum of the logarithms so far, and sum of
             the weights, shape (2,). Changed in place; starts at 0, so that
             the average starts at the first value.
-        values (Tensor): Positive, shape (K,). Ignored where not finite.
+        values (Tensor): Shape () or (K,). Ignored where not positive and
+            finite.
 
     Returns:
-        Tensor: Shape (K,), NaN before the first finite value.
+        Tensor: Of the shape of ``values``, NaN before the first positive and
+        finite one.
     """
     logs = values.log()
-    known = logs.isfinite()
-    terms = torch.stack([logs.where(known, 0.0), known])
-    kept, past = _weights(len(values), values.device)
-    sums = torch.addcmul(terms @ kept, memory[:, None], past)
-    memory.copy_(sums[:, -1])
-    return (sums[0] / sums[1]).exp()
+    known = logs.abs() < _INFINITY
+    terms = torch.stack([logs.nan_to_num(0.0, 0.0, 0.0), known])
+    if not values.ndim:
+        sums = terms * _TREND
+        sums = torch.add(sums, memory, alpha=1 - _TREND, out=memory)
+    else:
+        kept, past = _weights(len(values), values.device)
+        sums = torch.addcmul(terms @ kept, memory[:, None], past)
+        memory.copy_(sums[:, -1])
+    total, weight = sums.unbind()
+    return (total / weight).exp()
 
 
 @functools.lru_cache(maxsize=4)

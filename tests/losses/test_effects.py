@@ -13,7 +13,7 @@ from odd_losses import ClassCounter, Plain
 from torch import nn
 from toy import hook_of, make_runner, train
 
-from bls_mm.losses.effects import RandomState, copy_state, state_of
+from bls_mm.losses.effects import RandomState, Snapshot, copy_state
 from bls_mm.losses.module_calls import SampleLosses
 
 
@@ -117,16 +117,16 @@ def test_call_of_a_copy_changes_nothing_of_the_module():
     module = Keeper()
     called = []
     module.inner.register_forward_hook(lambda *args: called.append(args))
-    before = state_of(module)
+    before = Snapshot(module)
     twin = copy_state(module)
-    of_twin = state_of(twin)
+    of_twin = Snapshot(twin)
     twin.method()
     twin.inner(torch.zeros(1))
-    assert state_of(module) == before
-    assert state_of(twin) != of_twin
+    assert not before.is_changed()
+    assert of_twin.is_changed()
     assert not called
     module.method()
-    assert state_of(module) != before
+    assert before.is_changed()
 
 
 @HOOKS.register_module(force=True)
