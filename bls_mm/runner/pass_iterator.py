@@ -4,7 +4,7 @@ from typing import Any, Callable, Iterator, Optional
 
 from torch.utils.data import DataLoader
 
-from .private import keep_workers
+from .private import drop_workers, keeping_workers
 
 
 class PassIterator:
@@ -38,7 +38,7 @@ class PassIterator:
         self._loader = loader
         self._begin_pass = begin_pass
         self._end_pass = end_pass
-        self._read = read
+        self._start = read
         self._is_over = is_over
         self._on_failed = on_failed
         self._batches: Optional[Iterator[Any]] = None
@@ -48,8 +48,6 @@ class PassIterator:
         self._keeps_workers = (
             loader.num_workers > 0 and not loader.persistent_workers
         )
-        if self._keeps_workers:
-            keep_workers(loader, True)
 
     def ignore(self, num_iters: int) -> None:
         """Give nothing for the first ``num_iters`` batches."""
@@ -86,6 +84,12 @@ class PassIterator:
             self._begin_pass(False)
             self._batches = self._read()
 
+    def _read(self) -> Iterator[Any]:
+        if not self._keeps_workers:
+            return self._start()
+        with keeping_workers(self._loader):
+            return self._start()
+
     def _enter_pass(self) -> bool:
         """Be in the pass of the batch in hand; False if it is of none."""
         while self._is_over():
@@ -98,4 +102,4 @@ class PassIterator:
         """Give the DataLoader back as it was."""
         if self._keeps_workers:
             self._batches = None
-            keep_workers(self._loader, False)
+            drop_workers(self._loader)

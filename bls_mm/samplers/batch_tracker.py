@@ -264,8 +264,9 @@ class BatchTracker:
                 if len(self._awaited) > _MOST_AWAITED:
                     del self._awaited[next(iter(self._awaited))]
             yield batch
-            if of_loop and self._latest is not record:
-                return  # to begin again: workers serve one reader at a time
+            restarted = of_loop and self._latest is not record
+            if restarted and self.loader.persistent_workers:
+                return  # to begin again: these workers serve one reader
 
 
 def _recording(cls: Any) -> type:

@@ -292,6 +292,30 @@ def test_whatever_a_hook_does_samples_get_their_own_loss(
         assert hook.visited == sum(map(len, numbers))
 
 
+@pytest.mark.parametrize('persistent', [True, False])
+def test_reading_alongside_changes_nothing(tmp_path, persistent):
+    class ReadsToo(Hook):
+        def after_train_iter(
+            self, runner, batch_idx, data_batch=None, outputs=None
+        ):
+            if batch_idx % 5 == 4:
+                self.batches = iter(runner.train_dataloader)
+            elif batch_idx > 4 and not persistent:
+                next(self.batches, None)
+
+    changes = dict(SMALL, train_dataloader__persistent_workers=persistent)
+    whole = train(tmp_path / 'whole', **changes)
+    runner = make_runner(tmp_path / 'read', **changes)
+    runner.register_hook(ReadsToo())
+    scored = []
+    record_scored(runner, scored)
+    runner.train()
+    hook_of(runner).scores  # noqa: B018  scores what waits
+    assert scored == recorded(runner)[0]
+    if not persistent:
+        assert recorded(runner) == recorded(whole)
+
+
 class FailsAhead(RandomPrune):
     def select(self, scores, generator, epoch=0, share=None):
         if epoch == 4:
