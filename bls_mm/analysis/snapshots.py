@@ -8,7 +8,7 @@ import numpy as np
 
 from bls_mm.checkpoint.files import is_complete
 from bls_mm.checkpoint.trusted import load_checkpoint
-from bls_mm.checkpoint.validation import KEY, VERSION
+from bls_mm.checkpoint.validation import KEY, READABLE
 
 
 class WorkDirError(ValueError):
@@ -120,9 +120,10 @@ def read_snapshot(file: Path) -> Snapshot:
     state = checkpoint.get(KEY) if isinstance(checkpoint, dict) else None
     if not isinstance(state, dict):
         raise ValueError(f'has no key `{KEY}`')
-    if state.get('version') != VERSION:
+    if state.get('version') not in READABLE:
         raise ValueError(
-            f'holds state of version {state.get("version")}, not {VERSION}'
+            f'holds state of version {state.get("version")}, not '
+            f'{" or ".join(map(str, READABLE))}'
         )
     scores, weights = state['scores'].numpy(), state['weights'].numpy()
     if not len(scores) or len(weights) not in (0, len(scores)):

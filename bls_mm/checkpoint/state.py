@@ -6,7 +6,13 @@ from bls_mm.passes.planner import PassPlanner
 from bls_mm.samplers.bls_sampler import BLSSampler
 from bls_mm.scores.buffer import ScoreBuffer
 
-from .validation import KEY, VERSION, describe_error, validate_state
+from .validation import (
+    KEY,
+    VERSION,
+    describe_error,
+    upgrade_state,
+    validate_state,
+)
 
 
 def pack_state(
@@ -72,6 +78,7 @@ def load_state(
             entry is missing or out of range, or it is of the middle of a
             pass with other batches.
     """
+    state = upgrade_state(state)
     validate_state(state, len(buffer.scores), sampler.samples)
     current = {**planner.state_dict(), **sampler.state_dict()}
     alike = all(

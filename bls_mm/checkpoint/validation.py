@@ -8,7 +8,9 @@ from torch import Tensor
 from bls_mm.datasets.sample_ids import SampleIds
 
 KEY = 'bls'
-VERSION = 2
+VERSION = 3
+# Version 2 knew nothing of passes that are selected before their turn.
+READABLE = (2, VERSION)
 
 # Of each entry: the least number, or the dtype.
 _NUMBERS = dict(
@@ -21,6 +23,7 @@ _NUMBERS = dict(
     done=0,
     finished=0,
     visited=0,
+    first_scored=0,
 )
 _LARGEST = 2**62  # sums of it still fit into 64 bits
 _TENSORS = dict(
@@ -30,7 +33,7 @@ _TENSORS = dict(
     carried=torch.int64,
     carried_weights=torch.float32,
 )
-_ENTRIES = (*_NUMBERS, *_TENSORS)
+_ENTRIES = (*_NUMBERS, *_TENSORS, 'planned')
 
 
 def validate_state(
@@ -51,7 +54,8 @@ def validate_state(
     if state.get('version') != VERSION:
         raise ValueError(
             f'The checkpoint holds BLS state of version '
-            f'{state.get("version")}, but this bls_mm reads version {VERSION}.'
+            f'{state.get("version")}, but this bls_mm reads versions '
+            f'{READABLE[0]} to {VERSION}.'
         )
     missing = [f'`{name}`' for name in _ENTRIES if name not in state]
     if missing:
@@ -62,7 +66,7 @@ def validate_state(
     for name, low in _NUMBERS.items():
         _check_number(state, name, low)
     for name, dtype in _TENSORS.items():
-        _check_tensor(state, name, dtype)
+        _check_tensor(state[name], f'.{name}', dtype)
     if len(state['scores']) != size:
         raise ValueError(
             f'The checkpoint holds scores of {len(state["scores"])} samples, '
@@ -71,8 +75,16 @@ def validate_state(
             '`resume` to start with new scores.'
         )
     _check_pass(state)
-    _check_weights(state, size)
+    _check_weights(state['weights'], '.weights', size)
+    _check_planned(state['planned'], size)
     _check_carried(state, samples)
+
+
+def upgrade_state(state: Dict[str, Any]) -> Dict[str, Any]:
+    """A state of the current version from one of an earlier version."""
+    if state.get('version') != 2:
+        return state
+    return dict(state, version=VERSION, first_scored=0, planned=[])
 
 
 def _check_number(state: Dict[str, Any], name: str, low: int) -> None:
@@ -85,20 +97,19 @@ def _check_number(state: Dict[str, Any], name: str, low: int) -> None:
         )
 
 
-def _check_tensor(state: Dict[str, Any], name: str, dtype: Any) -> None:
-    value = state[name]
+def _check_tensor(value: Any, entry: str, dtype: Any) -> None:
     wanted = f'a {str(dtype).rpartition(".")[-1]} tensor of shape (n,)'
     if not isinstance(value, Tensor) or value.layout != torch.strided:
         got = f'a {type(value).__name__}'
-        raise TypeError(describe_error(f'.{name}', wanted, got))
+        raise TypeError(describe_error(entry, wanted, got))
     if value.dtype != dtype or value.dim() != 1:
         kind = str(value.dtype).rpartition('.')[-1]
         got = f'{kind} of shape {tuple(value.shape)}'
-        raise ValueError(describe_error(f'.{name}', wanted, got))
+        raise ValueError(describe_error(entry, wanted, got))
     finite = torch.isfinite(value)
     if not finite.all():
         got = str(value[~finite][0].item())
-        raise ValueError(describe_error(f'.{name}', 'finite', got))
+        raise ValueError(describe_error(entry, 'finite', got))
 
 
 def _check_pass(state: Dict[str, Any]) -> None:
@@ -116,22 +127,29 @@ def _check_pass(state: Dict[str, Any]) -> None:
         )
 
 
-def _check_weights(state: Dict[str, Any], size: int) -> None:
-    weights = state['weights']
+def _check_weights(weights: Tensor, entry: str, size: int) -> None:
     if len(weights) not in (0, size):
         wanted = f'empty or a weight for each of {size} samples'
         raise ValueError(
-            describe_error('.weights', wanted, f'{len(weights)} weights')
+            describe_error(entry, wanted, f'{len(weights)} weights')
         )
     small = weights[(weights != 0) & (weights < 1)]
     if len(small):
         raise ValueError(
-            describe_error('.weights', '0 or at least 1', small[0].item())
+            describe_error(entry, '0 or at least 1', small[0].item())
         )
     if len(weights) and not weights.any():
-        raise ValueError(
-            describe_error('.weights', 'positive somewhere', 'only 0')
-        )
+        raise ValueError(describe_error(entry, 'positive somewhere', 'only 0'))
+
+
+def _check_planned(planned: Any, size: int) -> None:
+    if not isinstance(planned, list):
+        got = f'a {type(planned).__name__}'
+        raise TypeError(describe_error('.planned', 'a list', got))
+    for place, weights in enumerate(planned):
+        entry = f'.planned[{place}]'
+        _check_tensor(weights, entry, torch.float32)
+        _check_weights(weights, entry, size)
 
 
 def _check_carried(state: Dict[str, Any], samples: SampleIds) -> None:

@@ -194,10 +194,12 @@ class BLSHook(Hook):
         if self._run is not None:  # not before a training, where one validates
             self._run.merge()
 
-    def _begin_pass(self, runner: Any) -> None:
+    def _begin_pass(self, runner: Any, holds_batch: bool = False) -> bool:
         run = self._started
-        if run.begin_pass().is_new:
+        beginning = run.begin_pass(holds_batch)
+        if beginning.is_new:
             _report(runner, run)
+        return beginning.reads_on
 
     def _end_pass(self, runner: Any) -> None:
         run = self._started

@@ -1,7 +1,16 @@
 """A training as BLSHook sees it, from its start to its end."""
 
+from contextlib import nullcontext
 from functools import partial
-from typing import Any, Callable, Mapping, Optional, Sequence
+from typing import (
+    Any,
+    Callable,
+    ContextManager,
+    Iterator,
+    Mapping,
+    Optional,
+    Sequence,
+)
 
 import torch
 from torch import Tensor
@@ -30,7 +39,8 @@ class Run:
         per_sample (bool): Whether to listen for the losses of samples.
         rescale_loss (bool): Whether the loss is weighted.
         begin_pass (callable): Called before each pass of an iteration-based
-            loop, which has no hook point there.
+            loop, which has no hook point there, as :class:`PassIterator`
+            calls it.
         end_pass (callable): Called after it.
 
     Attributes:
@@ -58,7 +68,7 @@ class Run:
         loss_keys: Sequence[str],
         per_sample: bool,
         rescale_loss: bool,
-        begin_pass: Callable[[], None],
+        begin_pass: Callable[[bool], bool],
         end_pass: Callable[[], None],
     ) -> None:
         self._runner = runner
@@ -80,7 +90,12 @@ class Run:
         sampler = find_sampler(loop.dataloader)
         self.by_epoch = is_epoch_based(loop)
         make_iterator = partial(
-            PassIterator, begin_pass=begin_pass, end_pass=end_pass
+            PassIterator,
+            begin_pass=begin_pass,
+            end_pass=end_pass,
+            read=self.read_passes,
+            is_over=self.pass_is_over,
+            on_failed=self._abort,
         )
         self._watch = LoopWatch(
             loop,
@@ -121,13 +136,24 @@ class Run:
 
     # A pass
 
-    def begin_pass(self) -> Beginning:
-        """Begin the next pass, or go on in one that was loaded."""
+    def begin_pass(self, holds_batch: bool = False) -> Beginning:
+        """Begin the next pass, or go on in one that was loaded.
+
+        Args:
+            holds_batch (bool): Whether a batch of a later pass has been read.
+                Defaults to False.
+
+        Returns:
+            Beginning: How the pass begins.
+        """
+        lookup = self.lookup
         if self._next_loader is not None:
             self._take_next_loader()
         self._follow_sizes()
         epoch = self._runner.epoch if self.by_epoch else None
         beginning = self.planner.begin(self.buffer.scores, epoch)
+        if not holds_batch or self.lookup is not lookup:
+            beginning = beginning._replace(reads_on=False)
         self._begin_batches(beginning)
         self.length.update(self.planner)
         if self._listens:
@@ -136,9 +162,45 @@ class Run:
 
     def _begin_batches(self, beginning: Beginning) -> None:
         weights = beginning.weights if self._rescale_loss else None
-        self.lookup.begin_pass(weights, beginning.skip)
+        self.lookup.begin_pass(
+            weights,
+            beginning.skip,
+            self.planner.current.number,
+            beginning.reads_on,
+        )
         self._is_whole = not beginning.skip
         self.batch = None
+
+    def read_passes(self) -> Iterator[Any]:
+        """Read the DataLoader of an iteration-based loop.
+
+        With workers, batches of later passes follow those of the pass in
+        hand, and each pass is selected when the workers ask for its first.
+        """
+        tracker = self.lookup.tracker
+        if not tracker.loader.num_workers:
+            return iter(tracker.loader)
+        return tracker.read_passes(self._read_on)
+
+    def _read_on(
+        self, number: int, enters: bool
+    ) -> Optional[ContextManager[None]]:
+        """What to be in to draw batches of a pass, see :data:`ReadOn`."""
+        planner = self.planner
+        if number == planner.current.number:
+            return nullcontext()
+        planned = planner.find_planned(number)
+        if planned is None and enters and number == planner.next_number:
+            if not planner.may_plan(self.lookup.batch_size):
+                return None
+            self.merge()
+            planner.plan(self.buffer.scores)
+            planned = planner.find_planned(number)
+        return None if planned is None else planner.sampler.during(planned)
+
+    def pass_is_over(self) -> bool:
+        """Whether the batch read last is of a later pass."""
+        return self.lookup.tracker.latest_pass > self.planner.current.number
 
     def end_pass(self) -> None:
         """Merge the ranks, and check what only a whole pass can show.
@@ -233,7 +295,8 @@ class Run:
             raise ValueError(
                 f'The training DataLoader was replaced in mid-run. {error}'
             ) from error
-        sampler.attach()  # whoever sets its epoch need not know of us
+        if sampler is not self.planner.sampler:
+            sampler.attach()  # whoever sets its epoch need not know of us
         self._next_loader = loader
         # An epoch that has begun reads the DataLoader that it began with.
         if not self.by_epoch or self.batch is None:

@@ -1,6 +1,9 @@
 """Deciding, pass by pass, which samples a run visits."""
 
-from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
+from collections import deque
+from dataclasses import replace
+from functools import partial
+from typing import Any, Callable, Deque, Dict, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -31,11 +34,33 @@ class Beginning(NamedTuple):
         weights (Tensor, optional): Weight of every sample's loss in this
             pass, float32, shape (N,), 0 for samples that it does not visit;
             None if all are 1.
+        reads_on (bool): Whether it was selected before its turn, so that
+            the iteration over the DataLoader that asked for it goes on with
+            its batches. Defaults to False.
     """
 
     is_new: bool
     skip: int
     weights: Optional[Tensor]
+    reads_on: bool = False
+
+
+class Planned(NamedTuple):
+    """A pass that has been selected.
+
+    Attributes:
+        current (Pass): The pass.
+        weights (Tensor, optional): As those of the planner.
+        carried_weights (Tensor): As those of the planner.
+        visited (int): Samples visited by its end.
+        indices (dict): ``pass_state`` of the sampler.
+    """
+
+    current: Pass
+    weights: Optional[Tensor]
+    carried_weights: Tensor
+    visited: int
+    indices: Dict[str, Any]
 
 
 class PassPlanner:
@@ -61,6 +86,7 @@ class PassPlanner:
         carried_weights (Tensor): Weights of ``sampler.carried``, from the
             pass that selected them, float32, shape (C,).
         visited (int): Samples visited by the end of this pass.
+        first_scored (int): Number of the first pass that the scores know of.
 
     Raises:
         ValueError: If there is not a single batch, or the pruner has a
@@ -82,6 +108,8 @@ class PassPlanner:
         self.budget = Budget(steps, *self._pass_length())
         self.weights: Optional[Tensor] = None
         self.carried_weights = torch.empty(0)
+        self._ahead: Deque[Planned] = deque()
+        self.visited = 0
         self.skip_to(0)
         check_target(sampler.pruner, self.budget, self._samples_per_pass)
 
@@ -155,12 +183,14 @@ class PassPlanner:
             else (self.current.last_step)
         )
         first_visits = self._visits(step)
+        self._ahead.clear()
         self._attach(sampler, num_batches, batch_size)
         same_data = sizes.samples == self._sizes.samples
         if same_data:
             sampler.left_over = left_over
         else:
             self.weights = None
+            self.first_scored = first
         if (sizes, batch) != (self._sizes, batch_size):
             self._change_length(first, step, first_visits)
         if goes_on:
@@ -215,7 +245,9 @@ class PassPlanner:
         number = 0
         while self.budget.end(number) <= step < self.budget.steps:
             number += 1
+        self._ahead.clear()
         self.current = Pass(number - 1, step, step, 0)
+        self.first_scored = number
         self.visited = self._visits(step)
 
     def go_to_epoch(self, epoch: int) -> int:
@@ -256,24 +288,110 @@ class PassPlanner:
         # Saved by iteration at the end of an epoch, a run still has to end it.
         loaded = epoch is not None and epoch == self.current.number
         is_new = not loaded and self.current.done >= self.current.length
-        if is_new:
+        planned = is_new and bool(self._ahead)
+        if planned:
+            self._go_to(self._ahead.popleft())
+        elif is_new:
             self._begin_next(scores)
         skip = self.current.done
         if loaded and not self.current.length:  # with other batches than then
             skip = self._num_batches()
-        return self.beginning(is_new)._replace(skip=skip)
+        return self.beginning(is_new)._replace(skip=skip, reads_on=planned)
 
     def beginning(self, is_new: bool) -> Beginning:
         """How the pass in hand begins, or goes on."""
         return Beginning(is_new, self.current.done, self._batch_weights())
 
+    @property
+    def next_number(self) -> int:
+        """Number of the first pass that has not been selected yet."""
+        return self._last.number + 1
+
+    def find_planned(self, number: int) -> Optional[Dict[str, Any]]:
+        """What the sampler yields in a pass that has been selected.
+
+        Args:
+            number (int): Number of the pass.
+
+        Returns:
+            dict or None: ``pass_state`` of the sampler; None if the pass has
+            not been selected, or is not one of those that follow.
+        """
+        for planned in self._ahead:
+            if planned.current.number == number:
+                return planned.indices
+        return None
+
+    def may_plan(self, batch_size: Optional[int]) -> bool:
+        """Whether one more pass may be selected before its turn.
+
+        Not while samples have no score yet, which would count as easy; nor
+        after the last pass; nor if something has changed that the next pass
+        follows.
+
+        Args:
+            batch_size (int, optional): Most samples in a batch by now.
+        """
+        sampler = self.sampler
+        return (
+            (sampler.pruner is None or self.current.number > self.first_scored)
+            and not sampler.may_change
+            and (self._sizes, self._batch_size) == (sampler.sizes, batch_size)
+            and _end(self._last) < self.budget.steps
+        )
+
+    def plan(self, scores: Tensor) -> None:
+        """Select one more pass before its turn.
+
+        Args:
+            scores (Tensor): Scores, float32, shape (N,).
+        """
+        self._plan(partial(self._begin_next, scores))
+
+    def _plan(self, begin: Callable[[], None]) -> None:
+        """Begin the pass after the last one that is known; come back."""
+        held = self._pass_in_hand()
+        try:
+            self._go_to(self._ahead[-1] if self._ahead else held)
+            begin()
+            planned = self._pass_in_hand()
+        finally:
+            self._go_to(held)
+        self._ahead.append(planned)
+
+    @property
+    def _last(self) -> Pass:
+        """The last pass that has been selected."""
+        return self._ahead[-1].current if self._ahead else self.current
+
+    def _pass_in_hand(self) -> Planned:
+        return Planned(
+            self.current,
+            self.weights,
+            self.carried_weights,
+            self.visited,
+            self.sampler.pass_state,
+        )
+
+    def _go_to(self, planned: Planned) -> None:
+        self.current, self.weights, self.carried_weights, self.visited = (
+            planned[:4]
+        )
+        self.sampler.go_to_pass(planned.indices)
+
     def _begin_next(self, scores: Tensor) -> None:
+        selection = self._select(scores, self.current.number + 1)
+        self._begin_with(dense_weights(selection, len(scores)))
+
+    def _begin_with(self, weights: Optional[Tensor]) -> None:
+        """Begin the next pass with these weights."""
         number = self.current.number + 1
-        first_step = self.current.step
-        selection = self._select(scores, number)
+        first_step = _end(self.current)
         self.carried_weights = self._weights_at(self.sampler.left_over)
-        self.weights = dense_weights(selection, len(scores))
+        self.weights = weights
         self._begin_pass(number, first_step)
+        if number == self.first_scored and not self.current.length:
+            self.first_scored += 1
         if not self.current.length and not len(self.sampler.left_over):
             self.weights = None  # `drop_last` took all that was selected
             self._begin_pass(number, first_step)
@@ -312,9 +430,10 @@ class PassPlanner:
             it is ``finished`` (int); ``visited`` (int); ``numerator`` and
             ``denominator`` of the budget (int); ``weights``, float32, shape
             (N,), or empty if all are 1; ``carried_weights``, float32, shape
-            (C,). Tensors are copies on the CPU.
+            (C,); ``first_scored`` (int); ``planned``, a list of ``weights``
+            of the passes that follow, as far as they have been selected.
+            Tensors are copies on the CPU.
         """
-        weights = torch.empty(0) if self.weights is None else self.weights
         done = self.current.done + ahead
         return dict(
             number=self.current.number,
@@ -324,8 +443,10 @@ class PassPlanner:
             visited=self.visited,
             numerator=self.budget.numerator,
             denominator=self.budget.denominator,
-            weights=weights.detach().to('cpu', copy=True),
+            weights=_to_saved(self.weights),
             carried_weights=self.carried_weights.clone(),
+            first_scored=self.first_scored,
+            planned=[_to_saved(planned.weights) for planned in self._ahead],
         )
 
     def load_state_dict(
@@ -352,9 +473,10 @@ class PassPlanner:
         if before_a_pass or first_step >= self.budget.steps:
             self.skip_to(min(first_step, self.budget.steps))
             self.visited = state['visited']
+            self.first_scored = state['first_scored']
             return
-        if len(state['weights']):
-            self.weights = state['weights'].to(device)
+        self.first_scored = state['first_scored']
+        self.weights = _to_loaded(state['weights'], device)
         self.carried_weights = state['carried_weights'].cpu()
         self._begin_pass(number, first_step)
         length = self.current.length
@@ -366,6 +488,11 @@ class PassPlanner:
                 '`bls.done` of the checkpoint should be at most '
                 f'{length}, the length of the pass, but got {done}.'
             )
+        for weights in state['planned']:
+            if _end(self._last) >= self.budget.steps:
+                break  # the run is shorter now
+            loaded = _to_loaded(weights, device)
+            self._plan(partial(self._begin_with, loaded))
         self.advance(min(done, length))
 
     @property
@@ -429,3 +556,18 @@ class PassPlanner:
 
     def _visits(self, steps: int) -> int:
         return self.budget.visits(steps, self._samples_per_pass)
+
+
+def _end(current: Pass) -> int:
+    """Steps that the run should have made when a pass is over."""
+    return replace(current, done=current.length).step
+
+
+def _to_saved(weights: Optional[Tensor]) -> Tensor:
+    if weights is None:
+        return torch.empty(0)
+    return weights.detach().to('cpu', copy=True)
+
+
+def _to_loaded(weights: Tensor, device: torch.device) -> Optional[Tensor]:
+    return weights.to(device) if len(weights) else None

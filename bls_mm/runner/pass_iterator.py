@@ -4,7 +4,7 @@ from typing import Any, Callable, Iterator, Optional
 
 from torch.utils.data import DataLoader
 
-from .private import keep_workers
+from .private import drop_workers, keeping_workers
 
 
 class PassIterator:
@@ -16,19 +16,31 @@ class PassIterator:
 
     Args:
         loader (DataLoader): The training DataLoader.
-        begin_pass (callable): Called before each pass.
+        begin_pass (callable): Called before each pass, with whether its first
+            batch has been read. Returns False if that is of no pass any more,
+            and the DataLoader has to be read anew.
         end_pass (callable): Called after each pass but the last.
+        read (callable): Starts reading the DataLoader, from the batches of
+            the pass in hand on.
+        is_over (callable): Whether the batch read last is of a later pass.
+        on_failed (callable): Called when an exception ends the reading.
     """
 
     def __init__(
         self,
         loader: DataLoader,
-        begin_pass: Callable[[], None],
+        begin_pass: Callable[[bool], bool],
         end_pass: Callable[[], None],
+        read: Callable[[], Iterator[Any]],
+        is_over: Callable[[], bool],
+        on_failed: Callable[[], None],
     ) -> None:
         self._loader = loader
         self._begin_pass = begin_pass
         self._end_pass = end_pass
+        self._start = read
+        self._is_over = is_over
+        self._on_failed = on_failed
         self._batches: Optional[Iterator[Any]] = None
         self._ignored = 0
         # A pass may be a few iterations long, and starting workers takes as
@@ -36,8 +48,6 @@ class PassIterator:
         self._keeps_workers = (
             loader.num_workers > 0 and not loader.persistent_workers
         )
-        if self._keeps_workers:
-            keep_workers(loader, True)
 
     def ignore(self, num_iters: int) -> None:
         """Give nothing for the first ``num_iters`` batches."""
@@ -53,17 +63,43 @@ class PassIterator:
         if self._ignored:
             self._ignored -= 1
             return None
+        try:
+            return self._read_next()
+        except BaseException:
+            self._on_failed()
+            raise
+
+    def _read_next(self) -> Any:
         while True:
             if self._batches is not None:
                 try:
-                    return next(self._batches)
+                    batch = next(self._batches)
                 except StopIteration:
                     self._end_pass()
-            self._begin_pass()
-            self._batches = iter(self._loader)
+                else:
+                    if self._enter_pass():
+                        return batch
+                    self._batches = self._read()
+                    continue
+            self._begin_pass(False)
+            self._batches = self._read()
+
+    def _read(self) -> Iterator[Any]:
+        if not self._keeps_workers:
+            return self._start()
+        with keeping_workers(self._loader):
+            return self._start()
+
+    def _enter_pass(self) -> bool:
+        """Be in the pass of the batch in hand; False if it is of none."""
+        while self._is_over():
+            self._end_pass()
+            if not self._begin_pass(True):
+                return False
+        return True
 
     def close(self) -> None:
         """Give the DataLoader back as it was."""
         if self._keeps_workers:
             self._batches = None
-            keep_workers(self._loader, False)
+            drop_workers(self._loader)

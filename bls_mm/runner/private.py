@@ -6,7 +6,8 @@ one goes away.
 """
 # ruff: noqa: SLF001
 
-from typing import Any, List, Optional
+from contextlib import contextmanager
+from typing import Any, Iterator, List, Optional
 
 
 def is_resumed(runner: Any) -> bool:
@@ -102,12 +103,20 @@ def versions_of(tensors: Any) -> List[int]:
         return [0 if t.is_inference() else t._version for t in tensors]
 
 
-def keep_workers(loader: Any, keep: bool) -> None:
-    """Let a DataLoader keep its workers from one pass to the next, or not.
+@contextmanager
+def keeping_workers(loader: Any) -> Iterator[None]:
+    """Let iterations that begin meanwhile use one set of workers.
 
     What ``persistent_workers`` does, which cannot be set any more once a
-    DataLoader has been made.
+    DataLoader has been made. Whoever else reads it has workers of its own.
     """
-    vars(loader)['persistent_workers'] = keep
-    if not keep:
-        loader._iterator = None  # the workers end with it
+    vars(loader)['persistent_workers'] = True
+    try:
+        yield
+    finally:
+        vars(loader)['persistent_workers'] = False
+
+
+def drop_workers(loader: Any) -> None:
+    """Let go of the workers that a DataLoader has kept, which end then."""
+    loader._iterator = None

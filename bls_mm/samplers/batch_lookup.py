@@ -65,17 +65,28 @@ class BatchLookup:
         size = getattr(self._batch_sampler, 'batch_size', None)
         return size if type(size) is int else None
 
-    def begin_pass(self, weights: Optional[Tensor], skip: int) -> None:
+    def begin_pass(
+        self,
+        weights: Optional[Tensor],
+        skip: int,
+        number: int = 0,
+        reads_on: bool = False,
+    ) -> None:
         """Prepare for the batches of a pass.
 
         Args:
             weights (Tensor, optional): Weight of every sample's loss, shape
                 (N,); None if all are 1.
             skip (int): Batches of the pass that have been trained on.
+            number (int): Number of the pass, from 0. Defaults to 0.
+            reads_on (bool): Whether its batches come out of the iteration
+                over the DataLoader that those of the pass before came out
+                of. Defaults to False.
         """
-        self.tracker.begin_pass(skip)
+        self.tracker.begin_pass(skip, number, reads_on)
         self._table, self._weights, self._pieces = weights, None, None
-        self._iterations = self.sampler.iterations
+        # Before it reads on, an iteration over the sampler has begun.
+        self._iterations = -1 if reads_on else self.sampler.iterations
         self._latest = self._again = -1
         size = self.batch_size
         if not self.plain or size is None:

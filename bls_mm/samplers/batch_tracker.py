@@ -5,13 +5,18 @@ whatever the workers do. So the batch sampler's indices are written down,
 outside of any regrouping that it does, and each batch that leaves the
 DataLoader takes the next of them. The batch itself is then known again in the
 training loop, whoever else has read from the DataLoader.
+
+Workers load batches before their turn. So that they need not wait at the end
+of a pass, an iteration over the DataLoader may go on with the batches of the
+passes that follow.
 """
 
 from collections import deque
-from itertools import islice
+from itertools import count, islice
 from typing import (
     Any,
     Callable,
+    ContextManager,
     Deque,
     Dict,
     Iterator,
@@ -29,21 +34,29 @@ from bls_mm.runner.private import empty_buckets
 # than the training loop read it too, as PreciseBNHook does, and train on none.
 _MOST_AWAITED = 1024
 
+# Given the number of a pass, and whether it is to be entered: what to be in
+# while its batches are drawn; None if the iteration should end.
+ReadOn = Callable[[int, bool], Optional[ContextManager[None]]]
+
 
 class Drawn:
     """A batch that the batch sampler has drawn.
 
     Attributes:
         number (int): Its place in the pass, from 0.
+        of_pass (int): Number of the pass.
         indices (list): Indices of its samples.
         reading (object): The iteration over the DataLoader that it is for.
         key (int): Identity of the batch that has left the DataLoader.
     """
 
-    __slots__ = ('indices', 'key', 'number', 'reading')
+    __slots__ = ('indices', 'key', 'number', 'of_pass', 'reading')
 
-    def __init__(self, number: int, indices: List[Any], reading: Any) -> None:
+    def __init__(
+        self, number: int, of_pass: int, indices: List[Any], reading: Any
+    ) -> None:
         self.number = number
+        self.of_pass = of_pass
         self.indices = indices
         self.reading = reading
         self.key = 0
@@ -67,30 +80,68 @@ class BatchTracker:
             )
         self.loader = loader
         self.skip = 0
+        self.pass_number = 0
         self._skips = False
+        self._read_on: Optional[ReadOn] = None
+        self._left: Optional[Drawn] = None
+        self._closed = False
         self._awaited: Dict[int, Drawn] = {}
         self._last: Optional[Drawn] = None
         self._record: Optional[Deque[Drawn]] = None
+        self._latest: Optional[Deque[Drawn]] = None
         self._batch_sampler: Any = loader.batch_sampler
         watch(self._batch_sampler, self, _recording)
         watch(loader, self, _following)
 
     def close(self) -> None:
         """Stop following."""
+        self._closed = True
         release(self.loader)
         release(self._batch_sampler)
 
-    def begin_pass(self, skip: int = 0) -> None:
-        """Expect a new iteration over the DataLoader.
+    def begin_pass(
+        self, skip: int = 0, number: int = 0, reads_on: bool = False
+    ) -> None:
+        """Expect the batches of another pass.
 
         Args:
             skip (int): Batches to leave out at its start, those that were
                 trained on before a resume. Defaults to 0.
+            number (int): Number of the pass, from 0. Defaults to 0.
+            reads_on (bool): Whether an iteration over the DataLoader goes on,
+                rather than a new one begins. Defaults to False.
         """
         self.skip = skip
-        self._skips = True
-        self._awaited.clear()
+        self.pass_number = number
+        self._skips = not reads_on
         self._last = None
+        if not reads_on:
+            self._awaited.clear()
+            return
+        late = [k for k, d in self._awaited.items() if d.of_pass < number]
+        for key in late:
+            del self._awaited[key]
+
+    def read_passes(self, read_on: ReadOn) -> Iterator[Any]:
+        """Iterate over the DataLoader, pass after pass.
+
+        Args:
+            read_on (callable): Called when the DataLoader asks for batches
+                after the end of a pass.
+
+        Returns:
+            iterator: Batches, from the current pass on.
+        """
+        self._read_on = read_on
+        try:
+            return iter(self.loader)
+        finally:
+            self._read_on = None
+
+    @property
+    def latest_pass(self) -> int:
+        """Number of the pass of the batch that left the DataLoader last."""
+        return self.pass_number if self._left is None else self._left.of_pass
 
     def num_batches(self) -> int:
         """Batches of the whole current pass, skipped ones included."""
@@ -145,19 +196,40 @@ class BatchTracker:
         record = self._record
         if record is None:  # not for a DataLoader
             return draw()
-        return self._recorded(draw, record, self.skip if self._skips else 0)
+        skip = self.skip if self._skips else 0
+        return self._recorded(draw, record, skip, self._read_on)
 
     def _recorded(
         self,
         draw: Callable[[], Iterator[Sequence]],
         record: Deque[Drawn],
         skip: int,
+        read_on: Optional[ReadOn],
     ) -> Iterator[Sequence]:
+        of_pass = self.pass_number
         empty_buckets(self._batch_sampler)
-        for number, batch in enumerate(islice(draw(), skip, None), skip):
+        for number, first in enumerate(islice(draw(), skip, None), skip):
             # Copied: a batch sampler may yield one list again and again.
-            record.append(Drawn(number, list(batch), record))
-            yield batch
+            record.append(Drawn(number, of_pass, list(first), record))
+            yield first
+        while read_on is not None and not self._closed:
+            of_pass += 1
+            during = read_on(of_pass, True)
+            if during is None:
+                return
+            with during:
+                empty_buckets(self._batch_sampler)
+                batches: Iterator[Any] = draw()
+            for number in count():
+                during = read_on(of_pass, False)
+                if during is None:
+                    return
+                with during:
+                    batch: Any = next(batches, None)
+                if batch is None:
+                    break
+                record.append(Drawn(number, of_pass, list(batch), record))
+                yield batch
 
     def follow(self, read: Callable[[], Iterator[Any]]) -> Iterator[Any]:
         """Follow one iteration over the DataLoader.
@@ -171,19 +243,20 @@ class BatchTracker:
         # One for each iteration, as several may run at a time. The DataLoader
         # starts that over its batch sampler at once.
         record: Deque[Drawn] = deque()
-        self._record = record
+        self._record = self._latest = record
         try:
             batches = read()
         finally:
             self._record = None
-        return self._followed(batches, record)
+        return self._followed(batches, record, self._read_on is not None)
 
     def _followed(
-        self, batches: Iterator[Any], record: Deque[Drawn]
+        self, batches: Iterator[Any], record: Deque[Drawn], of_loop: bool
     ) -> Iterator[Any]:
         for batch in batches:
+            self._left = None
             if record:
-                drawn = record.popleft()
+                self._left = drawn = record.popleft()
                 drawn.key = id(batch)
                 # One that had this identity before is gone.
                 self._awaited.pop(drawn.key, None)
@@ -191,6 +264,9 @@ class BatchTracker:
                 if len(self._awaited) > _MOST_AWAITED:
                     del self._awaited[next(iter(self._awaited))]
             yield batch
+            restarted = of_loop and self._latest is not record
+            if restarted and self.loader.persistent_workers:
+                return  # to begin again: these workers serve one reader
 
 
 def _recording(cls: Any) -> type:

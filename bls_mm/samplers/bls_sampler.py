@@ -1,6 +1,7 @@
 """The sampler that visits only the selected samples."""
 
 import operator
+from contextlib import contextmanager
 from itertools import chain
 from typing import (
     Any,
@@ -33,6 +34,15 @@ from .two_samplers import become_both
 # bytes a sample.
 _CHUNK = 65536
 _ENTRY = 'train_dataloader.sampler'
+# What a pass consists of.
+_OF_PASS = (
+    'epoch',
+    'carried',
+    'left_over',
+    'selected',
+    'total_size',
+    '_indices',
+)
 
 
 class Sizes(NamedTuple):
@@ -238,6 +248,41 @@ class BLSSampler(Sampler):
         # Never more than two batches, unless a run is resumed in mid-pass
         # from a checkpoint that knows nothing of passes.
         self.left_over = order[self.total_size :][: 2 * full].long()
+
+    @property
+    def pass_state(self) -> Dict[str, Any]:
+        """What :meth:`begin_pass` has fixed."""
+        return {name: vars(self)[name] for name in _OF_PASS}
+
+    @contextmanager
+    def during(self, pass_state: Dict[str, Any]) -> Iterator[None]:
+        """Be in another pass for a while.
+
+        Args:
+            pass_state (dict): ``pass_state`` of that pass.
+        """
+        held = self.pass_state
+        self.go_to_pass(pass_state)
+        try:
+            yield
+        finally:
+            self.go_to_pass(held)
+
+    def go_to_pass(self, pass_state: Dict[str, Any]) -> None:
+        """Go to a pass that :meth:`begin_pass` has fixed before.
+
+        Args:
+            pass_state (dict): ``pass_state`` of that pass.
+        """
+        vars(self).update(pass_state)
+
+    @property
+    def may_change(self) -> bool:
+        """Whether a pass may change until it begins.
+
+        An inner sampler goes by what hooks set up to then.
+        """
+        return self._inner is not None
 
     def state_dict(self) -> Dict[str, Any]:
         """What decides on the order of the current pass.

@@ -6,13 +6,13 @@ import re
 import pytest
 import torch
 
-from bls_mm.checkpoint.validation import validate_state
+from bls_mm.checkpoint.validation import upgrade_state, validate_state
 from bls_mm.datasets.sample_ids import SampleIds
 
 SIZE = 40
 # Of the second pass over 40 samples in batches of 3.
 STATE = dict(
-    version=2,
+    version=3,
     scores=torch.arange(SIZE) / SIZE,
     memory=torch.zeros(2),
     weights=torch.tensor([0.0, 2.0, 1.0, 1.0]).repeat(10),
@@ -27,6 +27,8 @@ STATE = dict(
     done=7,
     finished=0,
     visited=70,
+    first_scored=0,
+    planned=[torch.empty(0), torch.ones(SIZE)],
 )
 NUMBERS = [k for k, v in STATE.items() if type(v) is int and k != 'version']
 TENSORS = [k for k, v in STATE.items() if isinstance(v, torch.Tensor)]
@@ -37,13 +39,13 @@ def assert_refused(error, message, **changes):
         validate_state(dict(STATE, **changes), SIZE, SampleIds(SIZE))
 
 
-@pytest.mark.parametrize('version', [1, 3, '2', None])
+@pytest.mark.parametrize('version', [1, 4, '3', None])
 def test_state_of_another_format_is_refused(version):
-    message = f'state of version {version}, but .* version 2'
+    message = f'state of version {version}, but .* versions 2 to 3'
     assert_refused(ValueError, message, version=version)
 
 
-@pytest.mark.parametrize('name', [*NUMBERS, *TENSORS])
+@pytest.mark.parametrize('name', [*NUMBERS, *TENSORS, 'planned'])
 def test_state_without_an_entry_is_refused(name):
     state = {k: v for k, v in STATE.items() if k != name}
     with pytest.raises(ValueError, match=f'should have the entry `{name}`'):
@@ -117,6 +119,15 @@ def test_value_that_is_not_finite_is_refused(name, value):
         ),
         (dict(carried_weights=torch.zeros(1)), r'carried_weights` .* got \[0'),
         (dict(first_step=27), 'first_step` .* at most 26, .* but got 27'),
+        (dict(planned=[torch.ones(30)]), r'planned\[0\]` .* got 30'),
+        (
+            dict(planned=[torch.empty(0), torch.zeros(40)]),
+            r'planned\[1\]` .* positive somewhere',
+        ),
+        (
+            dict(planned=[torch.full((40,), math.nan)]),
+            r'planned\[0\]` .* finite, but got nan',
+        ),
         (dict(finished=2), 'finished` .* 0 or 1, but got 2'),
         (dict(world_size=0), r'world_size` .* in \[1, .* but got 0'),
         (dict(numerator=0), r'numerator` .* in \[1, .* but got 0'),
@@ -133,6 +144,7 @@ def test_state_that_no_run_can_have_saved_is_refused(changes, message):
         dict(),
         dict(weights=torch.empty(0), memory=torch.empty(0)),
         dict(carried=torch.empty(0).long(), carried_weights=torch.empty(0)),
+        dict(planned=[]),
         dict(seed=-(2**62), visited=2**62),
         dict(number=-1, first_step=0, done=0, finished=1),
         dict(finished=1, first_step=40),
@@ -140,3 +152,25 @@ def test_state_that_no_run_can_have_saved_is_refused(changes, message):
 )
 def test_sound_state_is_taken(changes):
     validate_state(dict(STATE, **changes), SIZE, SampleIds(SIZE))
+
+
+@pytest.mark.parametrize(
+    'planned, message',
+    [
+        (torch.ones(40), 'planned` .* a list, but got a Tensor'),
+        ([[1.0]], r'planned\[0\]` .* float32 tensor .* got a list'),
+    ],
+)
+def test_planned_passes_of_another_type_are_refused(planned, message):
+    assert_refused(TypeError, message, planned=planned)
+
+
+def test_state_of_version_2_knows_of_no_planned_pass():
+    old = {
+        name: value
+        for name, value in STATE.items()
+        if name not in ('first_scored', 'planned')
+    }
+    new = upgrade_state(dict(old, version=2))
+    validate_state(new, SIZE, SampleIds(SIZE))
+    assert new == dict(old, version=3, first_scored=0, planned=[])

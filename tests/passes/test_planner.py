@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from states import same
 from torch.utils.data import BatchSampler
 
 from bls_mm import BLSSampler, RandomPrune
@@ -183,3 +184,51 @@ def test_target_saving_that_is_out_of_reach_is_refused(delta):
     pruner['target_saving'] = largest
     saved = saved_share(pruner, 1)
     assert saved == pytest.approx(largest, abs=0.01)
+
+
+@pytest.mark.parametrize('stream', [False, True])
+def test_pass_planned_early_is_the_pass_that_would_begin(stream):
+    pruner = dict(type='InfoBatch', prune_ratio=0.5)
+    settings = dict(size=41, steps=410, stream=stream, pruner=pruner)
+    early, late = (make_planner(**settings)[0] for _ in range(2))
+    scores = torch.arange(41.0)
+    for planner in (early, late):
+        run_pass(planner, scores)
+        planner.begin(scores)
+    before = early.state_dict(), list(early.sampler)
+    for _ in range(3):
+        assert early.may_plan(4)
+        early.plan(scores)
+    after = early.state_dict(), list(early.sampler)
+    assert len(after[0].pop('planned')) == 3
+    assert before[0].pop('planned') == []
+    assert same(list(after), list(before))
+    early.end()
+    late.end()
+    for _ in range(5):
+        assert run_pass(early, scores) == run_pass(late, scores)
+        states = early.state_dict(), late.state_dict()
+        for state in states:
+            del state['planned']
+        assert same(*states)
+
+
+def test_no_pass_is_planned_before_all_samples_have_a_score():
+    planner, _ = make_planner()
+    assert not planner.may_plan(4)
+    run_pass(planner, torch.zeros(40))
+    assert not planner.may_plan(4)
+    planner.begin(torch.zeros(40))
+    assert planner.may_plan(4)
+    planner.skip_to(35)  # resumed from a checkpoint without scores
+    planner.begin(torch.zeros(40))
+    assert not planner.may_plan(4)
+
+
+def test_no_pass_is_planned_after_the_last_or_for_another_batch_size():
+    planner, _ = make_planner(steps=30)
+    run_pass(planner, torch.zeros(40))
+    planner.begin(torch.zeros(40))
+    assert not planner.may_plan(8)
+    planner.plan(torch.zeros(40))
+    assert not planner.may_plan(4)

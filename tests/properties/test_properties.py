@@ -376,9 +376,12 @@ def through_a_file(state):
 
 
 def same(state, other):
-    return state.keys() == other.keys() and all(
-        torch.equal(value, other[key])
-        if isinstance(value, torch.Tensor)
-        else value == other[key]
-        for key, value in state.items()
-    )
+    if isinstance(state, dict):
+        return state.keys() == other.keys() and all(
+            same(value, other[key]) for key, value in state.items()
+        )
+    if isinstance(state, list):
+        return len(state) == len(other) and all(map(same, state, other))
+    if isinstance(state, torch.Tensor):
+        return torch.equal(state, other)
+    return state == other

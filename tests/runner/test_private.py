@@ -1,5 +1,7 @@
 """Each private name of the libraries is there and means what it should."""
 
+import os
+
 import pytest
 import torch
 from mmengine.dataset import DefaultSampler
@@ -142,3 +144,31 @@ def test_empty_buckets_leaves_nothing_of_an_iteration_broken_off(name):
     next(iter(made))
     private.empty_buckets(made)
     assert list(made) == expected
+
+
+class Loaders(torch.utils.data.Dataset):
+    """Which process loads a sample."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return os.getpid()
+
+
+def test_workers_are_kept_until_they_are_dropped():
+    def kept():
+        with private.keeping_workers(loader):
+            return loaders()
+
+    def loaders():
+        return {int(number) for batch in loader for number in batch}
+
+    loader = torch.utils.data.DataLoader(Loaders(), num_workers=2)
+    first = kept()
+    assert not loader.persistent_workers
+    assert loaders().isdisjoint(first)
+    assert kept() == first
+    private.drop_workers(loader)
+    assert kept().isdisjoint(first)
+    private.drop_workers(loader)
