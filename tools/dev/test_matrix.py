@@ -48,7 +48,7 @@ class Row(NamedTuple):
 
 
 ROWS = [
-    # The first is run by CI, so a release of something else must not break it.
+    # Pinned, so that a release of something else does not break it.
     Row(
         '2.0.1', ('3.9', '3.10', '3.11'), 'numpy<2', 'tools/dev/env/oldest.txt'
     ),
