@@ -105,9 +105,13 @@ without_operators() {
 }
 
 # mmcv comes as source, and its build uses the torch that is installed.
+# Should a file not take to the precompiled headers, the compiler alone does.
 compile() {
   cp tools/dev/env/cxx.sh "$scratch"
-  MMCV_WITH_OPS=1 CXX=${CXX:-$scratch/cxx.sh} MAX_JOBS=$cores \
+  CXX=${CXX:-$scratch/cxx.sh} build || build
+}
+build() {
+  MMCV_WITH_OPS=1 MAX_JOBS=$cores \
     "${install[@]}" -v --no-build-isolation --no-deps --force-reinstall "$mmcv"
 }
 
