@@ -43,6 +43,7 @@ class Run:
         batch (Batch, optional): The last batch of the pass in hand; None
             before its first.
         in_hand (bool): Whether that batch has yet to be scored.
+        parallel (bool): Whether there are several ranks.
         merged (bool): Whether all ranks know the same scores.
 
     Raises:
@@ -64,11 +65,12 @@ class Run:
         self._runner = runner
         self._score = score
         self._loss_keys = list(loss_keys)
+        self._of_total = self._loss_keys == ['loss']
         self._rescale_loss = rescale_loss
         # A compiled model would be compiled again with every hook on it, and
         # its losses may be overwritten by its next call.
         self._compiled = bool(runner.cfg.get('compile'))
-        listens = per_sample and self._loss_keys == ['loss']
+        listens = per_sample and self._of_total
         self._listens = listens and not self._compiled
         self._next_loader: Any = None
         self._skipped = 0
@@ -78,6 +80,7 @@ class Run:
 
         loop = runner.train_loop
         sampler = find_sampler(loop.dataloader)
+        self.parallel = sampler.world_size > 1
         self.by_epoch = is_epoch_based(loop)
         make_iterator = partial(
             PassIterator, begin_pass=begin_pass, end_pass=end_pass
@@ -157,11 +160,6 @@ class Run:
             self.buffer.merge()
             self.merged = True
 
-    @property
-    def parallel(self) -> bool:
-        """Whether there are several ranks."""
-        return self.planner.sampler.world_size > 1
-
     # An iteration
 
     def begin_iter(self, data_batch: Any) -> None:
@@ -189,12 +187,14 @@ class Run:
 
     def score_early(self) -> None:
         """Score the batch in hand before its iteration ends, if it can be."""
-        if self.rescaler.loss is not None and self._loss_keys == ['loss']:
+        if self.rescaler.loss is not None and self._of_total:
             self.score()
 
     def _loss_of(self, outputs: Any) -> Optional[Tensor]:
         """The loss of the batch in hand; None if its step was left out."""
         total = self.rescaler.loss
+        if total is not None and self._of_total:
+            return total
         if total is None and self.rescaler.used:
             # A `train_step` may leave out a batch, as one with a NaN.
             if not isinstance(outputs, Mapping):
