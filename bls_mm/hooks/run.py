@@ -53,6 +53,7 @@ class Run:
         batch (Batch, optional): The last batch of the pass in hand; None
             before its first.
         in_hand (bool): Whether that batch has yet to be scored.
+        parallel (bool): Whether there are several ranks.
         merged (bool): Whether all ranks know the same scores.
 
     Raises:
@@ -74,11 +75,12 @@ class Run:
         self._runner = runner
         self._score = score
         self._loss_keys = list(loss_keys)
+        self._of_total = self._loss_keys == ['loss']
         self._rescale_loss = rescale_loss
         # A compiled model would be compiled again with every hook on it, and
         # its losses may be overwritten by its next call.
         self._compiled = bool(runner.cfg.get('compile'))
-        listens = per_sample and self._loss_keys == ['loss']
+        listens = per_sample and self._of_total
         self._listens = listens and not self._compiled
         self._next_loader: Any = None
         self._is_whole = False  # trained on from its first batch
@@ -88,6 +90,7 @@ class Run:
 
         loop = runner.train_loop
         sampler = find_sampler(loop.dataloader)
+        self.parallel = sampler.world_size > 1
         self.by_epoch = is_epoch_based(loop)
         make_iterator = partial(
             PassIterator,
@@ -219,11 +222,6 @@ class Run:
             self.buffer.merge()
             self.merged = True
 
-    @property
-    def parallel(self) -> bool:
-        """Whether there are several ranks."""
-        return self.planner.sampler.world_size > 1
-
     # An iteration
 
     def begin_iter(self, data_batch: Any) -> None:
@@ -256,13 +254,15 @@ class Run:
             int: Iterations that have been made and are not counted yet.
         """
         seen = self.rescaler.loss is not None
-        if seen and self._loss_keys == ['loss']:
+        if seen and self._of_total:
             self.score()
         return int(seen or not self.rescaler.used)
 
     def _loss_of(self, outputs: Any) -> Optional[Tensor]:
         """The loss of the batch in hand; None if its step was left out."""
         total = self.rescaler.loss
+        if total is not None and self._of_total:
+            return total
         if total is None and (self.rescaler.used or self._rescale_loss):
             # A `train_step` may leave out a batch, as one with a NaN. That a
             # model never steps is told at the end of the first pass.

@@ -85,17 +85,17 @@ def _watching(cls: Any) -> type:
 
     class Watching(cls):
         def run_epoch(self, *args: Any, **kwargs: Any) -> Any:
-            return self._bls_call(super().run_epoch, *args, **kwargs)
+            try:
+                return super().run_epoch(*args, **kwargs)
+            except BaseException:
+                _tell_failure(self)
+                raise
 
         def run_iter(self, *args: Any, **kwargs: Any) -> Any:
-            return self._bls_call(super().run_iter, *args, **kwargs)
-
-        def _bls_call(self, method: Any, *args: Any, **kwargs: Any) -> Any:
             try:
-                return method(*args, **kwargs)
+                return super().run_iter(*args, **kwargs)
             except BaseException:
-                if hasattr(self, 'bls_watcher'):  # not twice
-                    self.bls_watcher.on_failed()
+                _tell_failure(self)
                 raise
 
         @property
@@ -117,3 +117,9 @@ def _watching(cls: Any) -> type:
             self.__dict__['dataloader_iterator'] = iterator
 
     return Watching
+
+
+def _tell_failure(loop: Any) -> None:
+    """Tell the watcher of a loop that an exception ends the run."""
+    if hasattr(loop, 'bls_watcher'):  # not twice
+        loop.bls_watcher.on_failed()

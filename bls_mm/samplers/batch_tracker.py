@@ -253,16 +253,17 @@ class BatchTracker:
     def _followed(
         self, batches: Iterator[Any], record: Deque[Drawn], of_loop: bool
     ) -> Iterator[Any]:
+        awaited = self._awaited
         for batch in batches:
             self._left = None
             if record:
                 self._left = drawn = record.popleft()
-                drawn.key = id(batch)
+                drawn.key = key = id(batch)
                 # One that had this identity before is gone.
-                self._awaited.pop(drawn.key, None)
-                self._awaited[drawn.key] = drawn
-                if len(self._awaited) > _MOST_AWAITED:
-                    del self._awaited[next(iter(self._awaited))]
+                awaited.pop(key, None)
+                awaited[key] = drawn
+                if len(awaited) > _MOST_AWAITED:
+                    del awaited[next(iter(awaited))]
             yield batch
             restarted = of_loop and self._latest is not record
             if restarted and self.loader.persistent_workers:

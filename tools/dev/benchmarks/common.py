@@ -12,7 +12,8 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import BatchSampler, Dataset
 
-from bls_mm import BLSHook, InfoBatch, RandomPrune, SeTa
+import bls_mm
+from bls_mm import InfoBatch, RandomPrune, SeTa
 
 BATCH = 32
 TARGET = 0.5
@@ -190,15 +191,17 @@ def make_runner(size, hooks, work_dir, pruner=None, **settings):
             Defaults to None.
         **settings: ``epochs``, ``hook``, ``batch``, ``schedule`` (whether
             the learning rate changes by iteration), ``regrouped`` (whether
-            the batch sampler might regroup indices) and ``samples`` (whether
-            the losses of single samples are known).
+            the batch sampler might regroup indices), ``samples`` (whether
+            the losses of single samples are known) and ``package`` (where
+            BLSHook and BLSSampler are from).
     """
     epochs = settings.get('epochs', 3)
     batch = settings.get('batch', BATCH)
+    package = settings.get('package', bls_mm)
     sampler = dict(type='DefaultSampler', shuffle=True)
     if pruner is not None:
-        sampler = dict(type='BLSSampler', pruner=dict(pruner))
-        hooks = [BLSHook(**settings.get('hook', {})), *hooks]
+        sampler = dict(type=package.BLSSampler, pruner=dict(pruner))
+        hooks = [package.BLSHook(**settings.get('hook', {})), *hooks]
     loader = dict(
         dataset=Points(size, stored=10_000),
         sampler=sampler,

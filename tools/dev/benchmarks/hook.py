@@ -36,26 +36,31 @@ RUNS = {
 
 
 class Turns:
-    """Let two threads run in turns, so that they meet the same machine."""
+    """Let threads run in turns, so that they meet the same machine.
 
-    def __init__(self):
+    Args:
+        count (int): How many. Defaults to 2.
+    """
+
+    def __init__(self, count=2):
+        self._count = count
         self._condition = threading.Condition()
         self._turn = 0
         self._alone = False
 
     def wait(self, me):
-        """Wait until it is the turn of thread ``me``, 0 or 1."""
+        """Wait until it is the turn of thread ``me``, from 0."""
         with self._condition:
             self._condition.wait_for(lambda: self._alone or self._turn == me)
 
     def pass_on(self, me):
-        """Let the other one run."""
+        """Let the next one run."""
         with self._condition:
-            self._turn = 1 - me
+            self._turn = (me + 1) % self._count
             self._condition.notify_all()
 
     def leave(self):
-        """Let the other one run to its end."""
+        """Let the others run to their ends."""
         with self._condition:
             self._alone = True
             self._condition.notify_all()
