@@ -87,6 +87,7 @@ class BatchTracker:
         self._closed = False
         self._awaited: Dict[int, Drawn] = {}
         self._last: Optional[Drawn] = None
+        self._read = False  # since a batch has been found
         self._record: Optional[Deque[Drawn]] = None
         self._latest: Optional[Deque[Drawn]] = None
         self._batch_sampler: Any = loader.batch_sampler
@@ -164,10 +165,12 @@ class BatchTracker:
         if drawn is None:
             drawn = self._guess(key)
         self._last = drawn
+        self._read = False
         return drawn
 
     def _guess(self, key: int) -> Drawn:
-        if self._last is not None and self._last.key == key:
+        # Once one has been read, this identity may be that of a copy of it.
+        if not self._read and self._last is not None and self._last.key == key:
             return self._last  # the loop trains on it once more
         # Not what the DataLoader gave: changed on its way, or made elsewhere.
         if self._awaited:
@@ -259,6 +262,7 @@ class BatchTracker:
             if record:
                 self._left = drawn = record.popleft()
                 drawn.key = key = id(batch)
+                self._read = True
                 # One that had this identity before is gone.
                 awaited.pop(key, None)
                 awaited[key] = drawn
