@@ -30,7 +30,7 @@ lint: setup  ## Check style, formatting, spelling and types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m codespell_lib
-	$(PY) -m vermin $(VERMIN) bls_mm configs docs tests tools setup.py
+	$(VENV)/bin/vermin $(VERMIN) bls_mm configs docs tests tools setup.py
 	$(PY) -m mypy
 
 format: setup  ## Fix what the linters can fix automatically
