@@ -1,13 +1,13 @@
 """What holds for any data, settings, number of ranks and way to go."""
 
 import copy
-import io
 import math
 from unittest.mock import patch
 
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from states import same, through_a_file
 from torch.utils.data import BatchSampler, Subset
 
 from bls_mm import (
@@ -348,7 +348,7 @@ def test_state_survives_a_round_trip_anywhere_in_a_run(case, data):
     in_mid_pass = planner.current.done < planner.current.length
     saved = buffer_of(case), planner, planner.sampler
     saved[0].scores.copy_(scores_for(case, 77))
-    saved[0].rule.memory.copy_(torch.tensor([0.3, 1.0]))
+    saved[0].rule.memory.copy_(torch.tensor([0.3, 1.0, -0.5]))
     restored = case.planner(rank, seed=7)
     loaded = buffer_of(case), restored, restored.sampler
     state = through_a_file(pack_state(*saved))
@@ -366,22 +366,3 @@ def test_state_survives_a_round_trip_anywhere_in_a_run(case, data):
 def buffer_of(case):
     device = torch.device('cpu')
     return ScoreBuffer(MARTScore(), case.distinct, device, parallel=False)
-
-
-def through_a_file(state):
-    file = io.BytesIO()
-    torch.save(state, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
-
-
-def same(state, other):
-    if isinstance(state, dict):
-        return state.keys() == other.keys() and all(
-            same(value, other[key]) for key, value in state.items()
-        )
-    if isinstance(state, list):
-        return len(state) == len(other) and all(map(same, state, other))
-    if isinstance(state, torch.Tensor):
-        return torch.equal(state, other)
-    return state == other
