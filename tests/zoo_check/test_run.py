@@ -4,7 +4,7 @@ import pytest
 
 from bls_mm import BLSHook
 from bls_mm.passes import selection
-from bls_mm.runner import loop
+from bls_mm.runner import loop, run_length
 from bls_mm.samplers.batch_tracker import BatchTracker
 from bls_mm.zoo_check import check_config
 from bls_mm.zoo_check.witness import RecordingScore
@@ -86,7 +86,7 @@ def only_one(self, scores, indices, loss):
         (RecordingScore, 'update', only_one, 'for a batch of'),
         (selection, 'is_pruned', lambda *_: False, 'nothing was pruned'),
         (loop, 'step_schedulers', lambda *_: None, '_global_step'),
-        (loop, 'set_max_iters', lambda *_: None, 'announced'),
+        (run_length, 'set_max_iters', lambda *_: None, 'announced'),
         (BLSHook, 'visited', 7, 'samples visited: 7'),
     ],
 )
