@@ -159,6 +159,11 @@ class Scale:
         for key in ('max_epochs', 'total_epochs'):
             if key in cfg:
                 cfg[key] = self(cfg[key], True)
+        if 'switch_pipeline' in cfg:
+            cfg['switch_pipeline'] = [dict(type=StubMix)]
+        for key in ('new_train_dataset', 'new_train_pipeline'):
+            if key in cfg:  # the same stubs
+                cfg[key] = None
         if 'schedule' in cfg:
             cfg['schedule'] = [
                 dict(recipe, action_epoch=epoch)

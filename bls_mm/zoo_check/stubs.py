@@ -2,6 +2,7 @@
 
 from typing import Any, Dict, List, Sequence
 
+import torch
 from mmengine.dataset import BaseDataset
 from mmengine.model import BaseModel
 from torch import Tensor, nn
@@ -108,12 +109,20 @@ class StubModel(BaseModel):
         return dict(loss=loss) if mode == 'loss' else loss
 
     def train_step(self, data: Any, optim_wrapper: Any) -> Dict[str, Tensor]:
+        data = dict(number=numbers_of(data))
         if not self.parts:
             return super().train_step(data, optim_wrapper)
         for wrapper in optim_wrapper.values():
             outputs = self._run_forward(data, mode='loss')
             wrapper.update_params(outputs['loss'])
         return outputs
+
+
+def numbers_of(data: Any) -> Tensor:
+    """The numbers of the samples of a batch, or of several batches."""
+    if isinstance(data, dict):
+        return data['number']
+    return torch.cat([numbers_of(each) for each in data])
 
 
 def _image_size(number: int) -> Dict[str, int]:
