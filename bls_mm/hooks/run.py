@@ -23,6 +23,7 @@ from bls_mm.runner.loop import is_epoch_based
 from bls_mm.runner.loop_watch import LoopWatch
 from bls_mm.runner.pass_iterator import PassIterator
 from bls_mm.runner.run_length import RunLength
+from bls_mm.runner.schedules import ScheduleHooks
 from bls_mm.samplers.batch_lookup import BatchLookup, find_sampler
 from bls_mm.samplers.bls_sampler import BLSSampler
 from bls_mm.scores import Score
@@ -51,6 +52,8 @@ class Run:
         buffer (ScoreBuffer): Scores them.
         rescaler (LossRescaler): Applies their weight.
         length (RunLength): Tells the runner how long the run will be.
+        schedules (ScheduleHooks, optional): Keeps the schedules in step; None
+            where nobody has set it.
         batch (Batch, optional): The last batch of the pass in hand; None
             before its first.
         in_hand (bool): Whether that batch has yet to be scored.
@@ -59,8 +62,9 @@ class Run:
 
     Raises:
         TypeError: If the training loop is of an unknown kind.
-        ValueError: If the DataLoader has no BLSSampler or yields no batch, or
-            the pruner has a target that the run cannot reach.
+        ValueError: If the DataLoader has no BLSSampler or yields no batch, a
+            hook would replace the sampler, or the pruner has a target that
+            the run cannot reach.
     """
 
     def __init__(
@@ -85,11 +89,13 @@ class Run:
         self._listens = listens and not self._compiled
         self._next_loader: Any = None
         self._is_whole = False  # trained on from its first batch
+        self.schedules: Optional[ScheduleHooks] = None
         self.batch: Optional[Batch] = None
         self.in_hand = False
         self.merged = True
 
         loop = runner.train_loop
+        _check_hooks(runner.hooks)
         sampler = find_sampler(loop.dataloader)
         self.parallel = sampler.world_size > 1
         self.by_epoch = is_epoch_based(loop)
@@ -367,6 +373,8 @@ class Run:
         """Give back what has been taken over."""
         self._watch.close()
         self.length.close()
+        if self.schedules is not None:
+            self.schedules.close()
         self.lookup.tracker.close()
         self.rescaler.close()
         self.buffer.close()
@@ -376,3 +384,14 @@ class Run:
         """Leave everything as it was found: an exception ends the run."""
         self.close()
         self.planner.sampler.reset()
+
+
+def _check_hooks(hooks: Sequence[Any]) -> None:
+    """Refuse a hook that is known to replace the sampler."""
+    for hook in hooks:
+        if type(hook).__name__ == 'PGGANFetchDataHook':
+            raise ValueError(
+                '`custom_hooks` has a PGGANFetchDataHook, which makes a new '
+                'DataLoader for each size of images and gives it a sampler '
+                'of MMEngine: BLSSampler would be gone.'
+            )
