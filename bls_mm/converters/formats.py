@@ -15,6 +15,23 @@ from .sources import Source
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.pgm', '.webp', '.tif')
 IDX = re.compile(r'(.*)-(images|labels)[-.]idx[13]-ubyte(\.gz)?')
 IDX_SPLITS = dict(train='train', t10k='test')
+# The files of each split, and the keys of labels and of names of classes.
+PICKLES = (
+    (
+        dict(
+            train=[f'data_batch_{i}' for i in range(1, 6)],
+            test=['test_batch'],
+            meta=['batches.meta'],
+        ),
+        'labels',
+        'label_names',
+    ),
+    (
+        dict(train=['train'], test=['test'], meta=['meta']),
+        'fine_labels',
+        'fine_label_names',
+    ),
+)
 # Bytes of a record before its pixels; the last is the label.
 BINARY_LABELS = {10: 1, 100: 2}
 PIXELS = 3 * 32 * 32
@@ -133,38 +150,38 @@ class _Unpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f'{module}.{name} is no array.')
 
 
+def _unpickle(name: str, data: bytes) -> Any:
+    try:
+        # Written by Python 2, where arrays are in text.
+        return _Unpickler(io.BytesIO(data), encoding='latin1').load()
+    except pickle.UnpicklingError as error:
+        raise ValueError(f'{name} cannot be read: {error}') from None
+
+
 def _find_pickles(source: Source, names: List[str]) -> Dict[str, Split]:
     found = {PurePosixPath(name).name: name for name in names}
-    ten = 'data_batch_1' in found and 'batches.meta' in found
-    if not ten and not {'train', 'test', 'meta'} <= found.keys():
+    layouts = [
+        layout
+        for layout in PICKLES
+        if all(any(n in found for n in group) for group in layout[0].values())
+    ]
+    if not layouts:
         return {}
-    files = {
-        'train': [f'data_batch_{i}' for i in range(1, 6)] if ten else ['train'],
-        'test': ['test_batch' if ten else 'test'],
-        'meta': ['batches.meta' if ten else 'meta'],
+    files, labels, classes = layouts[0]
+    here = {
+        split: [found[name] for name in group if name in found]
+        for split, group in files.items()
     }
-    wanted = [name for group in files.values() for name in group]
-    content = {
-        PurePosixPath(name).name: _Unpickler(
-            io.BytesIO(data), encoding='latin1'
-        ).load()
-        for name, data in source.read(
-            [found[name] for name in wanted if name in found]
-        )
-    }
-    labels, classes = (
-        ('labels', 'label_names')
-        if ten
-        else ('fine_labels', 'fine_label_names')
-    )
-    meta = content.pop(files.pop('meta')[0])
+    wanted = [name for group in here.values() for name in group]
+    content = {n: _unpickle(n, data) for n, data in source.read(wanted)}
+    [meta] = here.pop('meta')
     splits = {}
-    for split, group in files.items():
-        batches = [content[name] for name in group if name in content]
+    for split, group in here.items():
+        batches = [content[name] for name in group]
         splits[split] = _make_arrays(
             _as_images(np.concatenate([batch['data'] for batch in batches])),
             np.concatenate([batch[labels] for batch in batches]),
-            meta[classes],
+            content[meta][classes],
         )
     return splits
 

@@ -39,23 +39,14 @@ class Source:
         """Names of all files, relative to the path, in order.
 
         Hidden files are left out, and those of hidden folders.
+
+        Raises:
+            ValueError: If it is an archive that is damaged.
         """
-        if self._root.is_dir():
-            names = [
-                file.relative_to(self._root).as_posix()
-                for file in self._root.rglob('*')
-                if file.is_file()
-            ]
-        elif self._root.suffix == '.zip':
-            with zipfile.ZipFile(self._root) as archive:
-                names = [
-                    info.filename
-                    for info in archive.infolist()
-                    if not info.is_dir()
-                ]
-        else:
-            with tarfile.open(self._root) as tar:
-                names = [_clean(m.name) for m in tar if m.isfile()]
+        try:
+            names = self._list_all()
+        except (EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
+            raise ValueError(f'{self._root} cannot be read: {error}') from None
         start = len(self._prefix)
         names = [n[start:] for n in names if n.startswith(self._prefix)]
         return sorted(
@@ -63,6 +54,20 @@ class Source:
             for name in names
             if not any(p.startswith(HIDDEN) for p in name.split('/'))
         )
+
+    def _list_all(self) -> List[str]:
+        if self._root.is_dir():
+            return [
+                file.relative_to(self._root).as_posix()
+                for file in self._root.rglob('*')
+                if file.is_file()
+            ]
+        if self._root.suffix == '.zip':
+            with zipfile.ZipFile(self._root) as archive:
+                files = archive.infolist()
+                return [file.filename for file in files if not file.is_dir()]
+        with tarfile.open(self._root) as tar:
+            return [_clean(m.name) for m in tar if m.isfile()]
 
     def read(self, names: Sequence[str]) -> Iterator[Tuple[str, bytes]]:
         """Read some of the files.
