@@ -130,6 +130,10 @@ class BLSHook(Hook):
                 '`custom_hooks` and `default_hooks` should have one BLSHook, '
                 'but got several.'
             )
+        if self._run is not None:
+            # That of a run which a validation has ended, to which no iteration
+            # or epoch was there to give the settings of hooks back.
+            self._run.length.close()
         self._run = run = Run(
             runner,
             self.score,
@@ -148,6 +152,7 @@ class BLSHook(Hook):
         """Go on where the checkpoint of a resumed run was saved."""
         planner = run.planner
         if state:
+            run.follow_inner(state)
             load_state(state, run.buffer, planner, planner.sampler)
             owed = loop.steps_owed(runner, planner.current)
             if run.by_epoch:

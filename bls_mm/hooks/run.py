@@ -6,6 +6,7 @@ from typing import (
     Any,
     Callable,
     ContextManager,
+    Dict,
     Iterator,
     Mapping,
     Optional,
@@ -152,8 +153,9 @@ class Run:
         lookup = self.lookup
         if self._next_loader is not None:
             self._take_next_loader()
-        self._follow_sizes()
         epoch = self._runner.epoch if self.by_epoch else None
+        if not self.planner.has_begun(epoch):
+            self._follow_sizes()
         beginning = self.planner.begin(self.buffer.scores, epoch)
         if not holds_batch or self.lookup is not lookup:
             beginning = beginning._replace(reads_on=False)
@@ -311,7 +313,27 @@ class Run:
         if current.done < current.length:
             self._begin_batches(self.planner.beginning(is_new=False))
 
-    def _follow_sizes(self) -> None:
+    def follow_inner(self, state: Dict[str, Any]) -> None:
+        """Let an inner sampler make the passes that a resumed run has made.
+
+        It may have yielded more in each, or items that were not there before.
+
+        Args:
+            state (dict): The state of the run, not validated yet.
+        """
+        planner = self.planner
+        number, seed = state.get('number'), state.get('seed')
+        known = type(number) is int and type(seed) is int
+        if not known or not planner.sampler.may_change:
+            return
+        planner.sampler.seed = seed
+        for each in range(number + 1):
+            if each >= planner.budget.passes:
+                break
+            planner.skip_to(planner.budget.end(each - 1) if each else 0)
+            self._follow_sizes(tell=False)
+
+    def _follow_sizes(self, tell: bool = True) -> None:
         """Follow a new sampler, batch size or number of samples."""
         lookup = self.lookup
         self.planner.follow(
@@ -321,11 +343,12 @@ class Run:
         if len(scores) == count:
             return
         kept = scores[:count]
-        self._runner.logger.warning(
-            f'BLS: the training data have {count} samples now, and had '
-            f'{len(scores)}. The first {len(kept)} keep their scores, others '
-            'start at 0.'
-        )
+        if tell:
+            self._runner.logger.warning(
+                f'BLS: the training data have {count} samples now, and had '
+                f'{len(scores)}. The first {len(kept)} keep their scores, '
+                'others start at 0.'
+            )
         state = self.buffer.state_dict()
         new = kept.new_zeros(count - len(kept))
         state['scores'] = torch.cat([kept, new])

@@ -285,8 +285,7 @@ class PassPlanner:
         Returns:
             Beginning: How the pass, ``current`` from now on, begins.
         """
-        # Saved by iteration at the end of an epoch, a run still has to end it.
-        loaded = epoch is not None and epoch == self.current.number
+        loaded = self.has_begun(epoch)
         is_new = not loaded and self.current.done >= self.current.length
         planned = is_new and bool(self._ahead)
         if planned:
@@ -297,6 +296,18 @@ class PassPlanner:
         if loaded and not self.current.length:  # with other batches than then
             skip = self._num_batches()
         return self.beginning(is_new)._replace(skip=skip, reads_on=planned)
+
+    def has_begun(self, epoch: Optional[int]) -> bool:
+        """Whether the pass in hand is that of an epoch which begins.
+
+        Resumed from a save by iteration at the end of an epoch, a run still
+        has to end that epoch.
+
+        Args:
+            epoch (int, optional): Number of the epoch, from 0; None in an
+                iteration-based run.
+        """
+        return epoch is not None and epoch == self.current.number
 
     def beginning(self, is_new: bool) -> Beginning:
         """How the pass in hand begins, or goes on."""

@@ -257,10 +257,13 @@ class BatchTracker:
         self, batches: Iterator[Any], record: Deque[Drawn], of_loop: bool
     ) -> Iterator[Any]:
         awaited = self._awaited
+        # Such workers serve one reader. If another begins, it begins for all.
+        shared = self.loader.persistent_workers
         for batch in batches:
             self._left = None
-            if record:
-                self._left = drawn = record.popleft()
+            latest = self._latest if shared else record
+            if latest:
+                self._left = drawn = latest.popleft()
                 drawn.key = key = id(batch)
                 self._read = True
                 # One that had this identity before is gone.
@@ -269,9 +272,8 @@ class BatchTracker:
                 if len(awaited) > _MOST_AWAITED:
                     del awaited[next(iter(awaited))]
             yield batch
-            restarted = of_loop and self._latest is not record
-            if restarted and self.loader.persistent_workers:
-                return  # to begin again: these workers serve one reader
+            if of_loop and shared and self._latest is not record:
+                return  # to begin again
 
 
 def _recording(cls: Any) -> type:

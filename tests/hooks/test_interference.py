@@ -174,6 +174,28 @@ def test_peeking_at_a_batch_changes_nothing(
     assert torch.equal(hook_of(runner).scores, hook_of(as_it_was).scores)
 
 
+@pytest.mark.parametrize('pruner', [None, dict(type='InfoBatch')])
+def test_peeking_with_persistent_workers_begins_the_epoch_anew(
+    tmp_path, pruner
+):
+    """As without BLSHook: such workers serve one reader."""
+    sampler = dict(type='BLSSampler', pruner=pruner)
+    runner = train_with(
+        tmp_path,
+        At(
+            'after_train_iter',
+            iter_is(25),
+            lambda runner: next(iter(runner.train_dataloader)),
+        ),
+        train_dataloader__num_workers=2,
+        train_dataloader__persistent_workers=True,
+        train_dataloader__sampler=sampler,
+    )
+    if pruner is None:  # six iterations of an epoch, and nine after the peek
+        assert runner.iter == 80 + 6 + 9 - 10
+    assert runner.epoch == 8
+
+
 def test_whole_extra_pass_over_the_loader_changes_nothing(tmp_path):
     def read(runner):
         assert len(list(runner.train_dataloader))

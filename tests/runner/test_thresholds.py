@@ -14,6 +14,7 @@ from toy import (
     train,
 )
 
+from bls_mm import BLSHook
 from bls_mm.runner.thresholds import Threshold, Thresholds
 
 BY_ITER = dict(by_epoch=False, max_iters=80, val_interval=10)
@@ -113,6 +114,29 @@ def test_average_of_a_resumed_run_begins_there_as_well(tmp_path, first):
     assert hook_of(broken, 'EMAHook').begin_iter == 72
     resumed = train(tmp_path, resume=True, **copy.deepcopy(changes))
     assert int(hook_of(resumed, 'EMAHook').ema_model.steps) == 9
+
+
+def test_next_run_gives_back_what_a_failed_validation_left(tmp_path):
+    class Fail(Hook):
+        def before_val(self, runner):
+            if runner.iter >= 40:
+                raise KeyboardInterrupt
+
+    changes = dict(VALIDATED, train_cfg=BY_ITER)
+    average = EMAHook(begin_iter=72)
+    pruning = BLSHook()
+    runner = make_runner(
+        tmp_path / 'a', custom_hooks=[pruning, average, Fail()], **changes
+    )
+    with pytest.raises(KeyboardInterrupt):
+        runner.train()
+    assert average.begin_iter < 72
+    runner = make_runner(
+        tmp_path / 'b', custom_hooks=[pruning, average], **changes
+    )
+    runner.train()
+    assert average.begin_iter == 72
+    assert int(average.ema_model.steps) == 9
 
 
 @pytest.mark.parametrize('by_epoch', [True, False])

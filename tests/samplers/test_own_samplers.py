@@ -477,3 +477,36 @@ def test_items_drawn_late_are_scored_like_the_others(tmp_path, loop):
     assert [[values[i] for i in ids] for ids in scored] == recorder.numbers
     assert len(hook.scores) == len(items) > 70
     assert hook.visited == len(trained) < hook.visited_unpruned == 640
+
+
+@pytest.mark.parametrize('loop', ['epochs', 'iterations'])
+@pytest.mark.parametrize(
+    'inner, at', [(SomeViews, 85), *((Curriculum, n) for n in (6, 8, 13, 16))]
+)
+def test_resumed_run_knows_what_has_changed_in_passes_before(
+    tmp_path, loop, inner, at
+):
+    """13 is the end of an epoch in `Curriculum`."""
+    pruner = dict(type='InfoBatch', prune_ratio=0.5)
+    changes = dict(
+        train_dataloader__sampler=sampler_of(pruner, type=inner),
+        default_hooks=dict(
+            checkpoint=dict(type='CheckpointHook', interval=at, by_epoch=False)
+        ),
+    )
+    if inner is SomeViews:
+        changes.update(train_dataloader__dataset=dict(type='Views'))
+    if loop == 'iterations':
+        changes.update(train_cfg=dict(by_epoch=False, max_iters=2 * at))
+    whole = train(tmp_path / 'whole', **changes)
+    resumed = make_runner(
+        tmp_path / 'resumed',
+        resume=True,
+        load_from=str(tmp_path / 'whole' / f'iter_{at}.pth'),
+        **changes,
+    )
+    resumed.train()
+    expected = hook_of(whole, 'Recorder').numbers[at:]
+    assert hook_of(resumed, 'Recorder').numbers == expected
+    assert torch.equal(hook_of(resumed).scores, hook_of(whole).scores)
+    assert hook_of(resumed).planner.saved == hook_of(whole).planner.saved
