@@ -161,8 +161,11 @@ class Operations(TorchDispatchMode):
         self.names = []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        if self._watch.inside:
-            self.names.append(func.overloadpacket.__name__)
+        name = func.overloadpacket.__name__
+        # Some versions of torch dispatch each `detach` twice.
+        twice = name == 'detach' and self.names[-1:] == [name]
+        if self._watch.inside and not twice:
+            self.names.append(name)
         return func(*args, **(kwargs or {}))
 
 
