@@ -57,7 +57,8 @@ def convert_classification(
             raise ValueError(f'`{source}` has no split `{TRAIN}`.')
         return counts
 
-    return write_once(out, dict(subset=subset, seed=seed), write)
+    settings = dict(source=opened.path.name, subset=subset, seed=seed)
+    return write_once(out, settings, write)
 
 
 def _write_split(folder: Path, split: Split, indices: list) -> None:

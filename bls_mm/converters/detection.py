@@ -54,9 +54,8 @@ def convert_detection(
             counts[split] = len(names)
         return counts
 
-    return write_once(
-        out, dict(splits=sorted(splits), subset=subset, seed=seed), write
-    )
+    names = {split: [Path(p).name for p in splits[split]] for split in splits}
+    return write_once(out, dict(splits=names, subset=subset, seed=seed), write)
 
 
 def _read_annotations(file: Path) -> Dict[str, Any]:

@@ -75,9 +75,8 @@ def convert_segmentation(
             counts[split] = len(chosen)
         return counts
 
-    settings = dict(
-        splits=sorted(splits), subset=subset, seed=seed, ignore=ignore
-    )
+    names = {split: [Path(p).name for p in splits[split]] for split in splits}
+    settings = dict(splits=names, subset=subset, seed=seed, ignore=ignore)
     return write_once(out, settings, write)
 
 

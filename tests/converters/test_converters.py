@@ -110,6 +110,9 @@ def test_folder_that_is_there_is_kept_or_refused(tmp_path):
     assert file.stat().st_mtime_ns == before
     with pytest.raises(FileExistsError, match='made otherwise'):
         convert_classification(source, out, subset=1)
+    other = write(tmp_path / 'other', FOLDERS)
+    with pytest.raises(FileExistsError, match='made otherwise'):
+        convert_classification(other, out)
     with pytest.raises(FileExistsError, match='made otherwise'):
         convert_classification(source, source)
 
