@@ -296,4 +296,3 @@ def test_model_is_trained_resumed_and_reported_on(name, tmp_path, capsys):
     capsys.readouterr()
     report.main([str(work_dir)])
     assert 'Wrote ' in capsys.readouterr().out
-
