@@ -21,7 +21,7 @@ from pathlib import Path
 from bls_mm.converters import convert_classification
 
 
-def main(argv=None):
+def parse_args(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -32,7 +32,11 @@ def main(argv=None):
         '--subset', type=int, help='number of training images to keep'
     )
     parser.add_argument('--seed', type=int, default=0, help='which of them')
-    args = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
     try:
         counts = convert_classification(**vars(args))
     except (OSError, TypeError, ValueError) as error:

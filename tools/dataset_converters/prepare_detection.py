@@ -19,7 +19,7 @@ from bls_mm.converters import convert_detection
 SPLITS = ('train', 'val', 'test')
 
 
-def main(argv=None):
+def parse_args(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -37,7 +37,11 @@ def main(argv=None):
         '--subset', type=int, help='number of training images to keep'
     )
     parser.add_argument('--seed', type=int, default=0, help='which of them')
-    args = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
     splits = {s: getattr(args, s) for s in SPLITS if getattr(args, s)}
     try:
         counts = convert_detection(splits, args.out, args.subset, args.seed)

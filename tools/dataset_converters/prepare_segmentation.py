@@ -22,7 +22,7 @@ from bls_mm.converters import convert_segmentation
 SPLITS = ('train', 'val', 'test')
 
 
-def main(argv=None):
+def parse_args(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -43,7 +43,11 @@ def main(argv=None):
     parser.add_argument(
         '--ignore', type=int, help='value of pixels without a class'
     )
-    args = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_args(argv)
     splits = {s: getattr(args, s) for s in SPLITS if getattr(args, s)}
     try:
         counts = convert_segmentation(
