@@ -1,4 +1,6 @@
-_base_ = 'mmdet3d::pointpillars/pointpillars_hv_secfpn_8xb6-160e_kitti-3d-3class.py'
+_base_ = (
+    'mmdet3d::pointpillars/pointpillars_hv_secfpn_8xb6-160e_kitti-3d-3class.py'
+)
 
 custom_imports = dict(imports=['bls_mm'], allow_failed_imports=False)
 train_dataloader = dict(

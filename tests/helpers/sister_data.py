@@ -19,9 +19,7 @@ def write_people(root, rng):
     for index in range(SAMPLES):
         name = f'{index:012d}.jpg'
         write_image(root / 'train2017' / name, make_image(rng, SIZE, SIZE)[0])
-        images.append(
-            dict(id=index, file_name=name, height=SIZE, width=SIZE)
-        )
+        images.append(dict(id=index, file_name=name, height=SIZE, width=SIZE))
         x, y, width, height = 8, 8, 70, 80
         points = rng.uniform(0, 1, (17, 2)) * (width, height) + (x, y)
         keypoints = np.concatenate([points, np.full((17, 1), 2)], 1)
