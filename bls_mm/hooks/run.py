@@ -162,7 +162,10 @@ class Run:
         epoch = self._runner.epoch if self.by_epoch else None
         if not self.planner.has_begun(epoch):
             self._follow_sizes()
-        beginning = self.planner.begin(self.buffer.scores, epoch)
+        # To ask for the scores ends the wait of those that wait together.
+        planned = self.planner.find_planned(self.planner.current.number + 1)
+        scores = torch.empty(0) if planned else self.buffer.scores
+        beginning = self.planner.begin(scores, epoch)
         if not holds_batch or self.lookup is not lookup:
             beginning = beginning._replace(reads_on=False)
         self._begin_batches(beginning)
@@ -329,8 +332,9 @@ class Run:
         """
         planner = self.planner
         number, seed = state.get('number'), state.get('seed')
-        known = type(number) is int and type(seed) is int
-        if not known or not planner.sampler.may_change:
+        if not isinstance(number, int) or not isinstance(seed, int):
+            return  # which is told when all of it is validated
+        if not planner.sampler.may_change:
             return
         planner.sampler.seed = seed
         for each in range(number + 1):
@@ -345,9 +349,10 @@ class Run:
         self.planner.follow(
             lookup.sampler, lookup.tracker.num_batches, lookup.batch_size
         )
-        scores, count = self.buffer.scores, lookup.sampler.samples.count
-        if len(scores) == count:
+        count = lookup.sampler.samples.count
+        if self.buffer.size == count:
             return
+        scores = self.buffer.scores
         kept = scores[:count]
         if tell:
             self._runner.logger.warning(

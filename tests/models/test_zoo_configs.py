@@ -80,6 +80,13 @@ def data(tmp_path_factory):
     zoo_data.write_vocabulary(root / 'vocabulary')
     zoo_data.write_ade20k(root / 'ade/ADEChallengeData2016', rng)
     zoo_data.write_cityscapes(root / 'cityscapes', rng)
+    zoo_data.write_camvid(root / 'camvid', rng)
+    zoo_data.write_cells(root / 'bccd', rng)
+    for name in ('cifar10-5k', 'cifar10-1k'):
+        zoo_data.write_folders(root / name, rng, 10, 32)
+    zoo_data.write_folders(root / 'cifar100-10k', rng, 100, 32)
+    for name in ('fashion-mnist', 'fashion-mnist-5k'):
+        zoo_data.write_folders(root / name, rng, 10, 28, channels=1)
     datasets = importlib.import_module('mmdet.datasets')
     zoo_data.write_coco(
         root / 'coco',

@@ -30,8 +30,8 @@ die() { echo "setup: $*" >&2; exit 1; }
 # package is installed from here, not copied).
 state() {
   pwd
-  cat tools/dev/setup_env.sh tools/dev/env/"$family"{,-nodeps}.txt \
-    tools/dev/env/*.py setup.py pyproject.toml 2>/dev/null
+  cat tools/dev/setup_env.sh tools/dev/env/"$family"*.txt \
+    tools/dev/env/*.py setup.py pyproject.toml
 }
 ready() {
   local files=("$venv/.ready")
