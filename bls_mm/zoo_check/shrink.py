@@ -64,9 +64,11 @@ def small_settings(cfg: Config) -> Dict[str, Any]:
     init_default_scope(scope)
     loader = settings['train_dataloader']
     batch_size = loader.get('batch_size') or 1
-    dataset = DATASETS.build(
-        stub_datasets(loader['dataset'], BATCHES * batch_size + 1)
-    )
+    size = BATCHES * batch_size + 1
+    dataset = DATASETS.build(stub_datasets(loader['dataset'], size))
+    if len(dataset) < size:  # a wrapper takes a part of them only
+        size = -(-size * size // len(dataset))
+        dataset = DATASETS.build(stub_datasets(loader['dataset'], size))
     pass_size = len(dataset)
     if 'max_iters' in settings['train_cfg'] and not loader.get(
         'batch_sampler'
