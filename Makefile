@@ -49,7 +49,8 @@ test-openmmlab:  ## Run all tests on the original OpenMMLab packages
 
 test-mmcv20:  ## Test the packages that need mmcv before 2.1
 	@VENV=$(VENV)-mmcv20 tools/dev/setup_env.sh mmcv20
-	$(VENV)-mmcv20/bin/python -m pytest tests/datasets tests/zoo_check \
+	$(VENV)-mmcv20/bin/python -m pytest -k "not test_config_trains" \
+		tests/datasets tests/zoo_check \
 		tests/models/test_sister_packages.py tests/models/test_zoo_configs.py
 
 test-wheel: setup  ## Build what is published and use it in empty environments
