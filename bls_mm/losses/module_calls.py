@@ -17,6 +17,7 @@ from .effects import (
 )
 from .effects import versions as versions_of
 from .listened import can_listen, listen_to, release
+from .row_weights import weigh_rows
 from .twin import Twin, takes_override
 from .unreduced import (
     CHANGES_INPUTS,
@@ -51,7 +52,8 @@ class SampleLosses:
     reduction, by :func:`losses_of_samples`, for many small batches at a time.
     That takes a few operations on the predictions and no forward pass.
 
-    The training is never changed. A module that draws random numbers, changes
+    The training is never changed, unless weights of single samples are asked
+    for, see :func:`weigh_rows`. A module that draws random numbers, changes
     its own attributes or its arguments is left alone, which is logged once.
 
     Detectors call their losses with one row per anchor or box, and no losses
@@ -67,6 +69,7 @@ class SampleLosses:
         self._model = model
         self._calls: List[Call] = []
         self._size: Optional[int] = None
+        self._weights: Optional[Tensor] = None
         self._fits = False
         self._modules: List[nn.Module] = []
         self._twins: Dict[int, Twin] = {}
@@ -121,11 +124,13 @@ class SampleLosses:
                 self._say(module, f'{error}{_LEFT_ALONE}')
         return found
 
-    def begin(self, size: int) -> None:
+    def begin(self, size: int, weights: Optional[Tensor] = None) -> None:
         """Listen for the losses of the next batch.
 
         Args:
             size (int): Samples in it.
+            weights (Tensor, optional): What to multiply the gradient of each
+                of them with, shape (size,). Defaults to None, nothing.
         """
         for held, name, module in self._places:
             if held.get(name) is not module:
@@ -135,6 +140,7 @@ class SampleLosses:
         self._calls = []
         # The loss of a batch of one needs no listening.
         self._size = size if self._modules and size > 1 else None
+        self._weights = weights
         self._fits = True
 
     def take(self) -> Optional[List[Call]]:
@@ -192,6 +198,7 @@ class SampleLosses:
         """Make a call of a module that is listened to."""
         if self._size is None:
             return forward(module, *args, **kwargs)
+        args, kwargs = weigh_rows(args, kwargs, self._weights)
         before = versions_of([*args, *kwargs.values()])
         if self._trusts:
             output = forward(module, *args, **kwargs)
