@@ -214,9 +214,7 @@ def random_order(total: int, generator: torch.Generator) -> Tensor:
     )
 
 
-def run_generator(
-    generator: torch.Generator, epoch: int
-) -> torch.Generator:
+def run_generator(generator: torch.Generator, epoch: int) -> torch.Generator:
     """A source of randomness that is the same in every pass of a run.
 
     Args:

@@ -108,9 +108,7 @@ def select_importance(
     return Selection(indices, 1 / probabilities[indices])
 
 
-def turned_places(
-    size: int, generator: torch.Generator, epoch: int
-) -> Tensor:
+def turned_places(size: int, generator: torch.Generator, epoch: int) -> Tensor:
     """Places on a circle, turned by as many golden sections as passes.
 
     Args:
