@@ -8,7 +8,7 @@ VERMIN := -q --target=3.9- --violations --eval-annotations --exclude long
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo docs lint format test test-matrix \
-	test-openmmlab test-wheel
+	test-mmcv20 test-openmmlab test-wheel
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -46,6 +46,11 @@ test-matrix:  ## Run the core tests on torch from 2.0 on (TORCH=2.0.1 for one)
 test-openmmlab:  ## Run all tests on the original OpenMMLab packages
 	@VENV=$(VENV)-openmmlab tools/dev/setup_env.sh openmmlab
 	$(VENV)-openmmlab/bin/python -m pytest -n auto --dist loadfile
+
+test-mmcv20:  ## Test the packages that need mmcv before 2.1
+	@VENV=$(VENV)-mmcv20 tools/dev/setup_env.sh mmcv20
+	$(VENV)-mmcv20/bin/python -m pytest tests/datasets tests/zoo_check \
+		tests/models/test_sister_packages.py tests/models/test_zoo_configs.py
 
 test-wheel: setup  ## Build what is published and use it in empty environments
 	tools/dev/test_wheel.sh

@@ -10,7 +10,18 @@ from typing import Any, Dict, List, Optional
 
 from .parsing import make_parser, say, short_errors
 
-PACKAGES = ('mmdet', 'mmpretrain', 'mmseg')
+PACKAGES = (
+    'mmdet',
+    'mmpretrain',
+    'mmseg',
+    'mmpose',
+    'mmaction',
+    'mmdet3d',
+    'mmrotate',
+    'mmagic',
+    'mmyolo',
+    'mmocr',
+)
 DESCRIPTION = """\
 Prune every training config of the installed OpenMMLab packages.
 

@@ -1,15 +1,19 @@
 """Several comparisons as one, against any of their variants."""
 
+import csv
 import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple, Union
 
 from rich import box
 from rich.table import Table
 
+from bls_mm.runner.results import RESULT
+
 from .summary import (
+    Result,
     Spread,
     compute_gain,
     compute_saving,
@@ -59,7 +63,8 @@ def pool(
     """Pool comparisons: by how much each variant is better than one of them.
 
     Runs are paired by work dir and seed. Numbers are in per cent: metrics up
-    to 1, such as an mAP, are multiplied by 100.
+    to 1, such as an mAP, are multiplied by 100. A comparison that has not
+    ended counts with the runs that have, of the seeds that have one of ``to``.
 
     Args:
         work_dirs (list[str or Path]): Those of :func:`compare`.
@@ -70,7 +75,7 @@ def pool(
         list[PooledRow]: One for each variant.
 
     Raises:
-        FileNotFoundError: If no comparison ended in one of the folders.
+        FileNotFoundError: If no run ended in one of the folders.
         ValueError: If one did not run ``to``, or none of the seeds.
     """
     groups = [_read_group(Path(folder), to, seeds) for folder in work_dirs]
@@ -84,20 +89,22 @@ def pool(
 def _read_group(
     folder: Path, to: str, seeds: Optional[Sequence[int]]
 ) -> Group:
-    file = folder / 'compare.json'
-    content = json.loads(file.read_text())
+    metric, runs = _read_runs(folder)
+    known = [
+        r for r in runs if seeds is None or r['settings']['seed'] in seeds
+    ]
     runs = [
         run
-        for run in content['runs']
-        if seeds is None or run['settings']['seed'] in seeds
+        for run in known
+        if {FULL, to} <= _list_variants(known, run['settings']['seed'])
     ]
-    to_full = pair_runs(runs)
-    if to not in to_full:
+    if not runs:
+        names = dict.fromkeys(run['settings']['variant'] for run in known)
         raise ValueError(
-            f'{file} has no run of `{to}` with these seeds. '
-            f'It has {", ".join(to_full) or "none"}.'
+            f'{folder} has no run of `{to}` with these seeds. '
+            f'It has {", ".join(names) or "none"}.'
         )
-    metric = content['metric']
+    to_full = pair_runs(runs)
     unit = 100 if find_metric(to_full[to][0][0], metric)[1] <= 1 else 1
     return {
         name: [
@@ -111,6 +118,64 @@ def _read_group(
         ]
         for name, pairs in pair_runs(runs, to).items()
     }
+
+
+def _read_runs(folder: Path) -> Tuple[Optional[str], List[Result]]:
+    """The metric, None for the first, and the runs in the order made."""
+    try:
+        content = json.loads((folder / 'compare.json').read_text())
+        return content['metric'], content['runs']
+    except FileNotFoundError:
+        files = list(folder.glob(f'seed*/*/{RESULT}'))
+    if not files:
+        raise FileNotFoundError(f'{folder} has no run that has ended.')
+    files.sort(key=lambda file: file.stat().st_mtime_ns)
+    return None, [json.loads(file.read_text()) for file in files]
+
+
+def _list_variants(runs: Sequence[Result], seed: int) -> Set[str]:
+    settings = [run['settings'] for run in runs]
+    return {s['variant'] for s in settings if s['seed'] == seed}
+
+
+def write_runs(
+    file: Union[str, Path], work_dirs: Sequence[Union[str, Path]]
+) -> None:
+    """Write a line for each run of some comparisons, as CSV.
+
+    Args:
+        file (str or Path): The file to write.
+        work_dirs (list[str or Path]): Those of :func:`compare`, ended or not.
+
+    Raises:
+        FileNotFoundError: If no run ended in one of the folders.
+    """
+    with open(file, 'w', newline='') as stream:
+        writer = csv.writer(stream, lineterminator='\n')
+        writer.writerow(
+            ('config', 'row', 'epochs', 'iterations', 'seed', 'metric')
+            + ('value', 'visits', 'saved', 'seconds', 'cpu_seconds')
+        )
+        for folder in map(Path, work_dirs):
+            metric, runs = _read_runs(folder)
+            for run in runs:
+                name, value = find_metric(run, metric)
+                settings = run['settings']
+                writer.writerow(
+                    (
+                        Path(settings['config']).stem,
+                        settings['variant'],
+                        run['epochs'],
+                        run['iterations'],
+                        settings['seed'],
+                        name,
+                        f'{value:.6g}',
+                        run['visited'],
+                        f'{run["saved"]:.4f}',
+                        f'{run["train_seconds"]:.1f}',
+                        f'{run["cpu_seconds"]:.1f}',
+                    )
+                )
 
 
 def _pool_row(

@@ -127,6 +127,11 @@ def _training_sampler(cfg: Config) -> Dict[str, Any]:
             'The config has no `train_dataloader`, so there is no training '
             'data to prune.'
         )
+    if not isinstance(cfg.train_dataloader, dict):
+        raise ValueError(
+            f'The config has {len(cfg.train_dataloader)} of '
+            '`train_dataloader`, and only the data of one can be pruned.'
+        )
     sampler = cfg.train_dataloader.get('sampler')
     if not sampler or 'type' not in sampler:
         raise ValueError(

@@ -1,15 +1,13 @@
 """Which distinct sample is behind an index of a wrapped dataset."""
 
 from dataclasses import dataclass
-from typing import Any, Optional, Sized, cast
+from typing import Any, Optional, Sequence
 
 import numpy as np
 import torch
-from mmengine.dataset import ClassBalancedDataset, RepeatDataset
 from torch import Tensor
-from torch.utils.data import ConcatDataset, Subset
 
-from bls_mm.runner.private import sliced_dataset
+from .wrappers import look_inside
 
 
 @dataclass(frozen=True)
@@ -30,39 +28,26 @@ class SampleIds:
 def sample_ids(dataset: Any) -> SampleIds:
     """Find the distinct samples of a dataset.
 
-    Follows ``RepeatDataset``, ``ClassBalancedDataset``, ``ConcatDataset``,
-    ``torch.utils.data.Subset``, MMEngine's ``num_batch_per_epoch`` and
-    wrappers that keep the length of the ``dataset`` they wrap, such as
-    ``MultiImageMixDataset``. Of any other dataset each index is a sample.
+    Follows the wrappers of torch, MMEngine and its packages, see
+    :func:`bls_mm.datasets.wrappers.look_inside`. Of any other dataset each
+    index is a sample.
 
     Args:
         dataset (Sized): The dataset that the DataLoader sees.
 
     Returns:
         SampleIds: Their number and the map from index to id.
+
+    Raises:
+        ValueError: If a wrapper names a sample that is not there.
     """
-    size = len(dataset)
-    inside = sliced_dataset(dataset)
-    if inside is not None:
-        return _taken(sample_ids(inside), torch.arange(size), size)
-    if isinstance(dataset, RepeatDataset):
-        inner = sample_ids(dataset.dataset)
-        times = torch.arange(size) % len(dataset.dataset)
-        return _taken(inner, times, size)
-    if isinstance(dataset, ClassBalancedDataset):
-        inner = sample_ids(dataset.dataset)
-        return _taken(inner, torch.tensor(dataset.repeat_indices), size)
-    if isinstance(dataset, Subset):
-        inner = sample_ids(dataset.dataset)
-        indices = torch.tensor(list(dataset.indices), dtype=torch.int64)
-        # Counted from the start, also where an index counts from the end.
-        return _taken(inner, indices % len(cast(Sized, dataset.dataset)), size)
-    if isinstance(dataset, ConcatDataset):
-        return _concatenated(dataset)
-    wrapped: Any = getattr(dataset, 'dataset', None)
-    if hasattr(wrapped, '__len__') and len(wrapped) == size:
-        return sample_ids(wrapped)
-    return SampleIds(size)
+    inside = look_inside(dataset)
+    if inside is None:
+        return SampleIds(len(dataset))
+    within = _concatenated(inside.datasets)
+    if inside.indices is None:
+        return within
+    return _taken(within, inside.indices, len(dataset))
 
 
 def _taken(inner: SampleIds, indices: Tensor, size: int) -> SampleIds:
@@ -80,10 +65,10 @@ def compact(ids: Tensor) -> SampleIds:
     return SampleIds(len(distinct), of_index)
 
 
-def _concatenated(dataset: ConcatDataset) -> SampleIds:
-    parts = [sample_ids(part) for part in dataset.datasets]
+def _concatenated(datasets: Sequence[Any]) -> SampleIds:
+    parts = [sample_ids(part) for part in datasets]
     if all(part.of_index is None for part in parts):
-        return SampleIds(len(dataset))
+        return SampleIds(sum(part.count for part in parts))
     ids, count = [], 0
     for part in parts:
         of_index = part.of_index

@@ -16,6 +16,7 @@ from bls_mm.passes.forecast import describe
 from bls_mm.passes.planner import PassPlanner
 from bls_mm.registry import SCORES, build
 from bls_mm.runner import loop, private
+from bls_mm.runner.schedules import ScheduleHooks
 from bls_mm.scores import Score
 
 from .run import Run
@@ -143,6 +144,8 @@ class BLSHook(Hook):
             partial(self._begin_pass, runner),
             partial(self._end_pass, runner),
         )
+        if self.align_schedule:
+            run.schedules = ScheduleHooks(runner, run.planner)
         resumed, self._resumed = self._resumed, None
         if resumed is not None:
             self._restore(runner, run, resumed)
@@ -241,8 +244,9 @@ class BLSHook(Hook):
             run.merge()
 
     def _step_schedulers(self, runner: Any, steps: int) -> None:
-        if self.align_schedule:
-            loop.step_schedulers(runner, steps)
+        schedules = self._started.schedules
+        if schedules is not None:
+            schedules.step(runner, steps)
 
     # A checkpoint
 

@@ -24,6 +24,7 @@ from bls_mm.runner.loop import is_epoch_based
 from bls_mm.runner.loop_watch import LoopWatch
 from bls_mm.runner.pass_iterator import PassIterator
 from bls_mm.runner.run_length import RunLength
+from bls_mm.runner.schedules import ScheduleHooks
 from bls_mm.samplers.batch_lookup import BatchLookup, find_sampler
 from bls_mm.samplers.bls_sampler import BLSSampler
 from bls_mm.scores import Score
@@ -52,6 +53,8 @@ class Run:
         buffer (ScoreBuffer): Scores them.
         rescaler (LossRescaler): Applies their weight.
         length (RunLength): Tells the runner how long the run will be.
+        schedules (ScheduleHooks, optional): Keeps the schedules in step; None
+            where nobody has set it.
         batch (Batch, optional): The last batch of the pass in hand; None
             before its first.
         in_hand (bool): Whether that batch has yet to be scored.
@@ -60,8 +63,9 @@ class Run:
 
     Raises:
         TypeError: If the training loop is of an unknown kind.
-        ValueError: If the DataLoader has no BLSSampler or yields no batch, or
-            the pruner has a target that the run cannot reach.
+        ValueError: If the DataLoader has no BLSSampler or yields no batch, a
+            hook would replace the sampler, or the pruner has a target that
+            the run cannot reach.
     """
 
     def __init__(
@@ -86,11 +90,13 @@ class Run:
         self._listens = listens and not self._compiled
         self._next_loader: Any = None
         self._is_whole = False  # trained on from its first batch
+        self.schedules: Optional[ScheduleHooks] = None
         self.batch: Optional[Batch] = None
         self.in_hand = False
         self.merged = True
 
         loop = runner.train_loop
+        _check_hooks(runner.hooks)
         sampler = find_sampler(loop.dataloader)
         self.parallel = sampler.world_size > 1
         self.by_epoch = is_epoch_based(loop)
@@ -157,7 +163,10 @@ class Run:
         epoch = self._runner.epoch if self.by_epoch else None
         if not self.planner.has_begun(epoch):
             self._follow_sizes()
-        beginning = self.planner.begin(self.buffer.scores, epoch)
+        # To ask for the scores ends the wait of those that wait together.
+        planned = self.planner.find_planned(self.planner.current.number + 1)
+        scores = torch.empty(0) if planned else self.buffer.scores
+        beginning = self.planner.begin(scores, epoch)
         if not holds_batch or self.lookup is not lookup:
             beginning = beginning._replace(reads_on=False)
         self._begin_batches(beginning)
@@ -331,8 +340,9 @@ class Run:
         """
         planner = self.planner
         number, seed = state.get('number'), state.get('seed')
-        known = type(number) is int and type(seed) is int
-        if not known or not planner.sampler.may_change:
+        if not isinstance(number, int) or not isinstance(seed, int):
+            return  # which is told when all of it is validated
+        if not planner.sampler.may_change:
             return
         planner.sampler.seed = seed
         for each in range(number + 1):
@@ -347,9 +357,10 @@ class Run:
         self.planner.follow(
             lookup.sampler, lookup.tracker.num_batches, lookup.batch_size
         )
-        scores, count = self.buffer.scores, lookup.sampler.samples.count
-        if len(scores) == count:
+        count = lookup.sampler.samples.count
+        if self.buffer.size == count:
             return
+        scores = self.buffer.scores
         kept = scores[:count]
         if tell:
             self._runner.logger.warning(
@@ -370,6 +381,8 @@ class Run:
         """Give back what has been taken over."""
         self._watch.close()
         self.length.close()
+        if self.schedules is not None:
+            self.schedules.close()
         self.lookup.tracker.close()
         self.rescaler.close()
         self.buffer.close()
@@ -379,3 +392,14 @@ class Run:
         """Leave everything as it was found: an exception ends the run."""
         self.close()
         self.planner.sampler.reset()
+
+
+def _check_hooks(hooks: Sequence[Any]) -> None:
+    """Refuse a hook that is known to replace the sampler."""
+    for hook in hooks:
+        if type(hook).__name__ == 'PGGANFetchDataHook':
+            raise ValueError(
+                '`custom_hooks` has a PGGANFetchDataHook, which makes a new '
+                'DataLoader for each size of images and gives it a sampler '
+                'of MMEngine: BLSSampler would be gone.'
+            )

@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set
 from weakref import WeakSet
 
+import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
@@ -18,16 +19,16 @@ from .effects import (
 from .effects import versions as versions_of
 from .listened import can_listen, listen_to, release
 from .row_weights import weigh_rows
-from .twin import Twin, takes_override
+from .twin import Twin, has_reduction, takes_override
 from .unreduced import (
     CHANGES_INPUTS,
     DRAWS,
     KEEPS_STATE,
     NO_ROWS,
     Call,
-    has_rows,
     why_not,
 )
+from .values import is_plain, map_tensors, tensors_in
 
 # Batches that have to fit before calls are trusted, and batches to try.
 _ENOUGH = 2
@@ -46,11 +47,14 @@ class SampleLosses:
 
     Classifiers and segmenters compute a loss for each sample or pixel of a
     batch and return the mean. A module qualifies if it has a ``reduction``,
-    as those of torch and OpenMMLab have, no parameters or buffers, and is
-    called with predictions of shape (B,), (B, classes) or (B, classes, H, W).
+    as those of torch and OpenMMLab have, or the class of one that ends with
+    ``Loss``, no parameters or buffers, and is called with predictions of shape
+    (B,), (B, classes) or (B, classes, H, W), or tuples of such.
     Its calls are written down, and made once more by a copy of it without the
     reduction, by :func:`losses_of_samples`, for many small batches at a time.
-    That takes a few operations on the predictions and no forward pass.
+    That takes a few operations on the predictions and no forward pass. Where
+    there is no reduction, each sample is a batch of its own: that counts only
+    if the loss of the batch is their mean or sum.
 
     The training is never changed, unless weights of single samples are asked
     for, see :func:`weigh_rows`. A module that draws random numbers, changes
@@ -198,15 +202,27 @@ class SampleLosses:
         """Make a call of a module that is listened to."""
         if self._size is None:
             return forward(module, *args, **kwargs)
-        args, kwargs = weigh_rows(args, kwargs, self._weights)
-        before = versions_of([*args, *kwargs.values()])
+        twin, values = self._twins[id(module)], [*args, *kwargs.values()]
+        if twin.by_sample and not all(map(is_plain, values)):
+            # With what the parts of it may be called, which are heard next.
+            self._left_alone.add(module)
+            self._size = None
+            self.refresh()
+            return forward(module, *args, **kwargs)
+        if not (twin.by_sample or isinstance(module, nn.CTCLoss)):
+            args, kwargs = weigh_rows(args, kwargs, self._weights)
+            values = [*args, *kwargs.values()]
+        before = versions_of(tensors_in(values))
         if self._trusts:
             output = forward(module, *args, **kwargs)
         else:
             output = self._observed(module, forward, args, kwargs)
             if module in self._left_alone:
                 return output
-        self._listen(module, args, kwargs, before)
+        kept = None
+        if twin.by_sample and not self._trusts:
+            kept = map_tensors(torch.detach, output)
+        self._listen(module, args, kwargs, before, kept)
         return output
 
     def _observed(
@@ -219,9 +235,7 @@ class SampleLosses:
         """Make a call and see what else it changes."""
         state = Snapshot(module, and_class=True)
         values = [*args, *kwargs.values()]
-        device = next(
-            (v.device for v in values if isinstance(v, Tensor)), None
-        )
+        device = next((v.device for v in tensors_in(values)), None)
         random = None if device is None else RandomState(device)
         output = forward(module, *args, **kwargs)
         if random is not None and random.is_changed():
@@ -241,14 +255,16 @@ class SampleLosses:
         args: Sequence[Any],
         kwargs: Dict[str, Any],
         versions: List[int],
+        output: Any,
     ) -> None:
         call = Call(
             self._twins[id(module)],
-            [_detached(v) for v in args],
-            {name: _detached(v) for name, v in kwargs.items()},
+            [map_tensors(_detached, v) for v in args],
+            {name: map_tensors(_detached, v) for name, v in kwargs.items()},
             versions,
+            output,
         )
-        if has_rows(call.predictions, self._size):
+        if call.has_rows(self._size):
             self._calls.append(call)
         else:
             self._fits = False
@@ -297,10 +313,8 @@ class SampleLosses:
             print_log(message, logger='current', level=logging.WARNING)
 
 
-def _detached(value: Any) -> Any:
-    if isinstance(value, Tensor) and value.requires_grad:
-        return value.detach()
-    return value
+def _detached(value: Tensor) -> Tensor:
+    return value.detach() if value.requires_grad else value
 
 
 def _loss_modules(model: nn.Module, left_alone: Any) -> Dict[str, nn.Module]:
@@ -316,6 +330,8 @@ def _loss_modules(model: nn.Module, left_alone: Any) -> Dict[str, nn.Module]:
 
 
 def _reduces(module: nn.Module) -> bool:
-    return isinstance(
-        getattr(module, 'reduction', None), str
-    ) or takes_override(module)
+    return (
+        has_reduction(module)
+        or takes_override(module)
+        or type(module).__name__.endswith('Loss')
+    )

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from .effects import RandomState, versions
 from .outside import add_outside
 from .twin import Twin
+from .values import first_tensor, map_tensors, tensors_in
 
 # Of predictions and losses: (B,), (B, C), (B, H, W) and (B, C, H, W).
 _NDIMS = (1, 2, 3, 4)
@@ -30,12 +31,15 @@ class Call(NamedTuple):
         kwargs (dict): Its keyword arguments, likewise.
         versions (list[int]): How often each tensor among them had been
             changed in place before the call.
+        output (object): What it returned, where it has no reduction to be
+            left out; else None. Defaults to None.
     """
 
     twin: Twin
     args: List[Any]
     kwargs: Dict[str, Any]
     versions: List[int]
+    output: Any = None
 
     @property
     def module(self) -> nn.Module:
@@ -44,10 +48,8 @@ class Call(NamedTuple):
 
     @property
     def predictions(self) -> Any:
-        """Its first value; None if there is none."""
-        if self.args:
-            return self.args[0]
-        return next(iter(self.kwargs.values()), None)
+        """Its first tensor; None if there is none."""
+        return first_tensor(self.values)
 
     @property
     def values(self) -> List[Any]:
@@ -57,7 +59,14 @@ class Call(NamedTuple):
     @property
     def is_as_made(self) -> bool:
         """Whether no tensor was changed in place since before the call."""
-        return versions(self.values) == self.versions
+        return versions(tensors_in(self.values)) == self.versions
+
+    def has_rows(self, size: Optional[int]) -> bool:
+        """Whether its predictions are those of as many samples."""
+        if isinstance(self.module, nn.CTCLoss):  # (T, B, C)
+            predictions = self.predictions
+            return predictions.ndim == 3 and predictions.shape[1] == size
+        return has_rows(self.predictions, size)
 
 
 def ignore_misfit(module: nn.Module, reason: str) -> None:
@@ -220,6 +229,8 @@ def _joined_values(values: Sequence[Any], size: int) -> Any:
         rows = torch.cat(tuple(values))
         if len(first) == size and len(rows) == size * len(values):
             return rows
+    elif type(first) in (list, tuple) and len({len(v) for v in values}) == 1:
+        return type(first)(_joined_values(v, size) for v in zip(*values))
     elif all(type(v) is type(first) and v == first for v in values):
         return first
     raise ValueError('Not the same in all of the batches.')
@@ -236,13 +247,15 @@ def why_not(call: Call, size: int) -> Optional[str]:
     if not call.is_as_made:
         return CHANGES_INPUTS
     reasons: List[str] = []
-    args = [_clone(v) for v in call.args]
-    kwargs = {name: _clone(v) for name, v in call.kwargs.items()}
-    of_copies = versions([*args, *kwargs.values()])
+    args = map_tensors(torch.clone, call.args)
+    kwargs = {k: map_tensors(torch.clone, v) for k, v in call.kwargs.items()}
+    of_copies = versions(tensors_in([*args, *kwargs.values()]))
     copied = Call(call.twin, args, kwargs, of_copies)
     random = RandomState(call.predictions.device)
     try:
-        _checked(copied, size, lambda _, reason: reasons.append(reason))
+        losses = _checked(copied, size, lambda _, why: reasons.append(why))
+        if call.twin.by_sample and not _adds_up(losses, call.output):
+            reasons.append(NO_ROWS)
     except Exception:  # not every module can do without
         reasons.append(NO_ROWS)
     if random.is_changed():
@@ -254,8 +267,13 @@ def why_not(call: Call, size: int) -> Optional[str]:
     return reasons[-1] if reasons else None
 
 
-def _clone(value: Any) -> Any:
-    return value.clone() if isinstance(value, Tensor) else value
+def _adds_up(losses: Tensor, output: Any) -> bool:
+    """Whether the loss of a batch is the mean or the sum of these."""
+    if not isinstance(output, Tensor) or output.ndim or losses.ndim != 1:
+        return False
+    output = output.to(losses)
+    sums = torch.stack([losses.mean(), losses.sum()])
+    return bool(torch.isclose(sums, output, rtol=1e-3, atol=1e-7).any())
 
 
 def _unreduced(call: Call, on_misfit: OnMisfit) -> Any:

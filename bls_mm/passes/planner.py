@@ -278,7 +278,8 @@ class PassPlanner:
         """Begin the next pass, or go on in the one that was loaded.
 
         Args:
-            scores (Tensor): Scores, float32, shape (N,).
+            scores (Tensor): Scores, float32, shape (N,); not needed where the
+                pass has been selected before its turn.
             epoch (int, optional): Number of the epoch that begins, from 0;
                 None in an iteration-based run. Defaults to None.
 

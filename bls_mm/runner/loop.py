@@ -3,20 +3,30 @@
 from dataclasses import replace
 from typing import Any, List, Optional
 
-from mmengine.hooks import CheckpointHook, ParamSchedulerHook
+from mmengine.hooks import CheckpointHook
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
 from bls_mm.passes.budget import Pass
 from bls_mm.runner import private
 
+from .schedules import list_schedulers
+
 
 def is_epoch_based(loop: Any) -> bool:
     """Whether a training loop has epochs.
 
     Raises:
-        TypeError: If it is neither epoch- nor iteration-based.
+        TypeError: If it is neither epoch- nor iteration-based, or trains on
+            several DataLoaders at a time.
     """
+    if hasattr(loop, 'multi_loaders'):
+        raise TypeError(
+            f'`train_cfg.type`: {type(loop).__name__} trains on batches of '
+            f'{len(loop.multi_loaders)} DataLoaders in each iteration, but '
+            'BLSHook prunes the data of one: their one loss is no score for '
+            'the samples of any.'
+        )
     if isinstance(loop, EpochBasedTrainLoop):
         return True
     if isinstance(loop, IterBasedTrainLoop):
@@ -75,24 +85,6 @@ def _set_accumulation_end(wrapper: Any, end: Optional[int]) -> None:
                 parameter.grad.mul_(factor)
 
 
-def step_schedulers(runner: Any, times: int) -> None:
-    """Step the iteration-based schedulers beyond their step an iteration.
-
-    All of them in turn, as often as needed: stepping each ``times`` times
-    is another schedule where two of them overlap.
-
-    Args:
-        runner (Runner): The runner in training.
-        times (int): Number of steps.
-    """
-    if not times:
-        return
-    hooks = [h for h in runner.hooks if isinstance(h, ParamSchedulerHook)]
-    for _ in range(times):
-        for hook in hooks:
-            hook.after_train_iter(runner, batch_idx=runner.iter)
-
-
 def steps_owed(runner: Any, current: Pass) -> int:
     """Steps that the schedulers of a resumed run have not made.
 
@@ -107,12 +99,9 @@ def steps_owed(runner: Any, current: Pass) -> int:
         int: At most those of an iteration; 0 if there is no iteration-based
         scheduler, or it was not saved.
     """
-    schedulers = runner.param_schedulers or []
-    if isinstance(schedulers, dict):
-        schedulers = [each for some in schedulers.values() for each in some]
     made = [
         private.scheduler_steps(each)
-        for each in schedulers
+        for each in list_schedulers(runner)
         if not each.by_epoch
     ]
     before = replace(current, done=max(0, current.done - 1))

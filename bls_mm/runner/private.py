@@ -1,13 +1,13 @@
-"""Private names of MMEngine, mmdet and torch that have no public twin.
+"""Private names of OpenMMLab and torch that have no public twin.
 
 Each was checked with mmengine 0.10.7 and onedl-mmengine 0.10.12, mmdet 3.3.0
-and onedl-mmdetection 3.5.1, and torch 2.0 to 2.14. A test per name fails when
-one goes away.
+and onedl-mmdetection 3.5.1, mmpose 1.3.2, and torch 2.0 to 2.14. A test per
+name fails when one goes away.
 """
 # ruff: noqa: SLF001
 
 from contextlib import contextmanager
-from typing import Any, Iterator, List, Optional
+from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 
 def is_resumed(runner: Any) -> bool:
@@ -73,6 +73,29 @@ def sliced_dataset(dataset: Any) -> Optional[Any]:
     if type(dataset).__name__ == '_SlicedDataset':
         return vars(dataset)['_dataset']
     return None
+
+
+def original_index(dataset: Any) -> Optional[Callable[[int], Any]]:
+    """The method by which a wrapper finds what is behind an index, or None.
+
+    All of OpenMMLab's wrappers that take samples from one dataset or several
+    have it: ``RepeatDataset``, ``ConcatDataset``, mmdet3d's ``CBGSDataset``.
+    """
+    holds = hasattr(dataset, 'dataset') or hasattr(dataset, 'datasets')
+    find = getattr(dataset, '_get_ori_dataset_idx', None)
+    return find if holds and callable(find) else None
+
+
+def combined_lengths(dataset: Any) -> Optional[List[Tuple[int, int]]]:
+    """How many indices and samples mmpose's ``CombinedDataset`` has of each.
+
+    They differ with a ``sample_ratio_factor``. None for any other dataset.
+    """
+    names = [cls.__name__ for cls in type(dataset).__mro__]
+    if 'CombinedDataset' not in names or not hasattr(dataset, '_lens'):
+        return None
+    parts = getattr(dataset, '_lens_ori', dataset._lens)
+    return list(zip(dataset._lens, parts))
 
 
 def empty_buckets(batch_sampler: Any) -> None:

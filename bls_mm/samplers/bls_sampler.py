@@ -97,7 +97,7 @@ class BLSSampler(Sampler):
             length, or there are other arguments, such as those that the
             inherited config sets for another sampler.
         ValueError: If the pruner is unknown, one of its settings is out of
-            range or the dataset is empty.
+            range, or the dataset is empty or mmagic's ``SinGANDataset``.
     """
 
     def __init__(
@@ -440,3 +440,8 @@ def _check_dataset(dataset: Any) -> None:
         )
     if not len(dataset):
         raise ValueError(f'{entry} is empty: nothing to sample.')
+    if type(dataset).__name__ == 'SinGANDataset':
+        raise ValueError(
+            f'{entry} is a SinGANDataset, which has one image for all of its '
+            'indices: nothing to choose from.'
+        )

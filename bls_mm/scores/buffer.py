@@ -66,6 +66,11 @@ class ScoreBuffer:
         return self._scores
 
     @property
+    def size(self) -> int:
+        """Number of scores."""
+        return len(self._scores)
+
+    @property
     def device(self) -> torch.device:
         return self._scores.device
 

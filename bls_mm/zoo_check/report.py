@@ -51,7 +51,7 @@ def versions() -> str:
     Returns:
         str: Names and versions, in one line.
     """
-    family = 'torch|(onedl-)?mm(engine|cv|det|detection|pretrain|segmentation)'
+    family = 'torch|(onedl-)?mm[a-z0-9]+(-dev|-lite)?'
     installed = {d.metadata['Name']: d.version for d in distributions()}
     return ', '.join(
         f'{name} {installed[name]}'

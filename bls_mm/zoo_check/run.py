@@ -3,14 +3,17 @@
 import itertools
 import traceback
 from pathlib import Path
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, List, Optional, Union
 from unittest.mock import patch
 
+from mmengine.config import Config
 from mmengine.logging import MMLogger
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 import bls_mm
 from bls_mm.config.pruning import add_pruning, type_name
+from bls_mm.runner.schedules import list_schedulers
 from bls_mm.zoo import load_config
 
 from .shrink import PASSES, small_settings
@@ -35,6 +38,12 @@ class QuietRunner(Runner):
 
     def _log_env(self, env_cfg: Any) -> None:
         pass
+
+
+class QuietConfig(Config):
+    """A config that may hold objects, since nobody writes it down."""
+
+    pretty_text = ''
 
 
 _count = itertools.count()
@@ -64,12 +73,11 @@ def check_config(
         return dict(verdict='no training', reason='')
     witness, full_witness = Witness(), Witness()
     failure: Optional[Exception] = None
+    refusal: Optional[BaseException] = None
     try:
         pruned = train(small_settings(add_pruning(cfg)), work_dir, witness)
     except Exception as error:
         refusal = None if witness.started else _refusal(error)
-        if refusal is not None:
-            return dict(verdict='refused', reason=_line(refusal))
         failure = error
     try:
         settings = small_settings(cfg)
@@ -79,6 +87,8 @@ def check_config(
         full = train(settings, work_dir, full_witness)
     except Exception as error:
         return _judged('broken', error)
+    if refusal is not None:
+        return dict(verdict='refused', reason=_line(refusal))
     try:
         if failure is not None:
             raise failure
@@ -138,8 +148,16 @@ def train(settings: Dict[str, Any], work_dir: str, witness: Witness) -> Any:
     # Loggers and message hubs are global, by this name.
     name = f'zoo{next(_count)}'
     runner = QuietRunner(**settings, experiment_name=name, work_dir=work_dir)
-    # MMEngine sleeps between the passes of an iteration-based run.
-    with patch('mmengine.runner.loops.time.sleep'):
+    # Where hooks look for the DataLoader that they make another one of.
+    loader = settings['train_dataloader']
+    runner.cfg = QuietConfig(dict(train_dataloader=loader))
+    # MMEngine sleeps between the passes of an iteration-based run, and mmpose
+    # draws one of several neighbours for an index: here always that in the
+    # middle.
+    with (
+        patch('mmengine.runner.loops.time.sleep'),
+        patch('numpy.random.rand', return_value=0.5),
+    ):
         runner.train()
     return runner
 
@@ -178,13 +196,22 @@ def compare_runs(
             f'nothing was pruned: {witness.visited} samples of '
             f'{full_witness.visited}, {pruned.iter} iterations of {full.iter}'
         )
-    for ours, theirs in zip(pruned.param_schedulers, full.param_schedulers):
+    for ours, theirs in zip(*map(list_schedulers, (pruned, full))):
         name = type(ours).__name__
         for key in ('last_step', '_global_step'):
             _equal(f'{name}.{key}', getattr(ours, key), getattr(theirs, key))
-    ours, theirs = (r.optim_wrapper.param_groups[0] for r in (pruned, full))
-    for key in ('lr', 'momentum', 'betas', 'weight_decay'):
-        _equal(f'last {key}', ours.get(key), theirs.get(key))
+    for ours, theirs in zip(*map(_param_groups, (pruned, full))):
+        for key in ('lr', 'momentum', 'betas', 'weight_decay'):
+            _equal(f'last {key}', ours.get(key), theirs.get(key))
+
+
+def _param_groups(runner: Any) -> List[Dict[str, Any]]:
+    """The groups of parameters of all optimizers."""
+    wrapper = runner.optim_wrapper
+    wrappers = [wrapper]
+    if isinstance(wrapper, OptimWrapperDict):
+        wrappers = list(wrapper.values())
+    return [group for each in wrappers for group in each.param_groups]
 
 
 def _equal(what: str, ours: Any, theirs: Any) -> None:

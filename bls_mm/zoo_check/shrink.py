@@ -1,10 +1,11 @@
 """Make a training config small: stubs for its data and model, few passes."""
 
 import itertools
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from mmengine.config import Config
-from mmengine.registry import DATASETS, init_default_scope
+from mmengine.optim import OptimWrapper
+from mmengine.registry import DATASETS, OPTIMIZERS, init_default_scope
 
 from bls_mm.config.pruning import list_hooks, type_name
 from bls_mm.datasets.sample_ids import one_round, sample_ids
@@ -13,13 +14,17 @@ from .stubs import StubDataset, StubMix, StubModel, stub_video_dataset
 
 PASSES = 4  # the first and the last are not pruned
 BATCHES = 5  # in a pass, about
-# Hooks that replace the pipeline, restart the loader or draw extra batches.
+# Hooks that replace the pipeline or the loader, restart it, draw extra batches
+# or schedule by its length.
 LOADER_HOOKS = (
     'BLSHook',
+    'DisableObjectSampleHook',
+    'PGGANFetchDataHook',
     'PipelineSwitchHook',
     'PreciseBNHook',
     'SwitchRecipeHook',
     'YOLOXModeSwitchHook',
+    'YOLOXPoseModeSwitchHook',
 )
 LOADER_KEYS = (
     'batch_size',
@@ -29,6 +34,14 @@ LOADER_KEYS = (
     'sampler',
 )
 OPTIMIZER_KEYS = ('optimizer', 'accumulative_counts', 'clip_grad')
+# Of hooks, what counts epochs, and what counts iterations.
+EPOCHS = (
+    'disable_after_epoch',
+    'num_last_epochs',
+    'switch_epoch',
+    'warmup_epochs',
+)
+ITERATIONS = ('warmup_mim_iter', 'warmup_min_iter')
 
 
 def small_settings(cfg: Config) -> Dict[str, Any]:
@@ -60,22 +73,24 @@ def small_settings(cfg: Config) -> Dict[str, Any]:
         pass_size = pass_size if a_round is None else len(a_round)
     schedulers = _listed(settings.get('param_scheduler'))
     scale = Scale(settings['train_cfg'], pass_size / batch_size, schedulers)
-    optimizer = settings['optim_wrapper']
+    model, optimizer = _small_model(settings['optim_wrapper'])
     return dict(
-        model=dict(type=StubModel),
+        model=model,
         train_dataloader=_small_loader(loader, dataset),
-        train_cfg=scale.cfg,
-        # One that runs on the CPU, for one parameter.
-        optim_wrapper=dict(
-            _picked(optimizer, OPTIMIZER_KEYS), type='OptimWrapper'
-        ),
-        param_scheduler=[scale.scheduler(s) for s in schedulers],
+        train_cfg=_small_loop(scale.cfg),
+        optim_wrapper=optimizer,
+        param_scheduler=_each(scale.scheduler, settings),
         custom_hooks=[
             scale.hook(hook)
             for hook in list_hooks(settings)
             if type_name(hook) in LOADER_HOOKS
         ],
-        default_hooks=dict(timer=None, logger=None, checkpoint=None),
+        default_hooks=dict(
+            timer=None,
+            logger=None,
+            checkpoint=None,
+            param_scheduler=_scheduler_hook(settings, scale),
+        ),
         default_scope=scope,
         randomness=dict(seed=0),
     )
@@ -135,9 +150,20 @@ class Scale:
     def hook(self, cfg: Dict[str, Any]) -> Dict[str, Any]:
         """Move the epoch at which a hook acts."""
         cfg = dict(cfg)
-        for key in ('switch_epoch', 'num_last_epochs'):
+        for key in EPOCHS:
             if key in cfg:
                 cfg[key] = min(self(cfg[key], True), PASSES - 1)
+        for key in ITERATIONS:
+            if key in cfg:
+                cfg[key] = self(cfg[key], False)
+        for key in ('max_epochs', 'total_epochs'):
+            if key in cfg:
+                cfg[key] = self(cfg[key], True)
+        if 'switch_pipeline' in cfg:
+            cfg['switch_pipeline'] = [dict(type=StubMix)]
+        for key in ('new_train_dataset', 'new_train_pipeline'):
+            if key in cfg:  # the same stubs
+                cfg[key] = None
         if 'schedule' in cfg:
             cfg['schedule'] = [
                 dict(recipe, action_epoch=epoch)
@@ -172,7 +198,7 @@ def stub_datasets(
     else:
         offset = next(number) * size
         return dict(type=_stub_type(cfg), size=size, offset=offset)
-    if 'pipeline' in cfg:
+    if 'pipeline' in cfg or type_name(cfg) == 'CombinedDataset':
         cfg['pipeline'] = [dict(type=StubMix)]
     if 'oversample_thr' in cfg:
         cfg['oversample_thr'] = 0.9  # so that the rare class is repeated
@@ -187,14 +213,15 @@ def _count_leaves(cfg: Dict[str, Any]) -> int:
 
 
 def _stub_type(cfg: Dict[str, Any]) -> type:
-    """The stub for a dataset: of videos or of images."""
+    """The stub for a dataset, of videos or of images, with its name."""
     with DATASETS.switch_scope_and_registry(cfg.get('_scope_')) as registry:
         cls = registry.get(cfg['type'])
     # Not a class where the package has no dataset of an optional dependency.
     bases = cls.__mro__ if isinstance(cls, type) else ()
+    stub: type = StubDataset
     if any(base.__name__ == 'BaseVideoDataset' for base in bases):
-        return stub_video_dataset()
-    return StubDataset
+        stub = stub_video_dataset()
+    return type(type_name(cfg), (stub,), {})
 
 
 def _small_loader(cfg: Dict[str, Any], dataset: Any) -> Dict[str, Any]:
@@ -219,10 +246,70 @@ def _small_sampler(cfg: Dict[str, Any], dataset: Any) -> Dict[str, Any]:
     return cfg
 
 
+def _small_loop(cfg: Dict[str, Any]) -> Dict[str, Any]:
+    """A loop that may have loaders of its own."""
+    if 'other_loaders' not in cfg:
+        return cfg
+    loaders = []
+    for loader in cfg['other_loaders']:
+        size = BATCHES * (loader.get('batch_size') or 1) + 1
+        dataset = DATASETS.build(stub_datasets(loader['dataset'], size))
+        loaders.append(_small_loader(loader, dataset))
+    return dict(cfg, other_loaders=loaders)
+
+
+def _small_model(cfg: Dict[str, Any]) -> Tuple[Any, Any]:
+    """The stub for a model, and optimizers for it that run on the CPU.
+
+    Args:
+        cfg (dict): ``optim_wrapper``.
+    """
+    parts = [name for name, each in cfg.items() if _is_wrapper(each)]
+    if parts and 'optimizer' not in cfg:
+        model = StubModel(parts)
+        wrappers = {}
+        for name, part in zip(parts, model.parts):
+            settings = _picked(cfg[name], OPTIMIZER_KEYS)
+            optimizer = dict(settings['optimizer'], params=part.parameters())
+            settings['optimizer'] = OPTIMIZERS.build(optimizer)
+            wrappers[name] = OptimWrapper(**settings)
+        return model, wrappers
+    small = dict(_picked(cfg, OPTIMIZER_KEYS), type='OptimWrapper')
+    if 'batch_size_per_gpu' in small['optimizer']:
+        # Constructors of mmyolo, which read it.
+        small.update(_picked(cfg, ('constructor', 'paramwise_cfg')))
+    return dict(type=StubModel), small
+
+
+def _is_wrapper(cfg: Any) -> bool:
+    return isinstance(cfg, dict) and 'optimizer' in cfg
+
+
+def _scheduler_hook(settings: Dict[str, Any], scale: Scale) -> Dict[str, Any]:
+    """The hook that steps the schedules, or sets the rates on its own."""
+    hooks = settings.get('default_hooks') or {}
+    return scale.hook(
+        hooks.get('param_scheduler') or dict(type='ParamSchedulerHook')
+    )
+
+
+def _each(function: Any, settings: Dict[str, Any]) -> Any:
+    """Shorten all schedules, or those of each optimizer."""
+    value = settings.get('param_scheduler')
+    if isinstance(value, dict) and 'type' not in value:
+        return {
+            name: [function(each) for each in _listed(some)]
+            for name, some in value.items()
+        }
+    return [function(each) for each in _listed(value)]
+
+
 def _listed(value: Any) -> List[Dict[str, Any]]:
-    """A setting that may be one, several or none."""
+    """A setting that may be one, several, some by name or none."""
     if not value:
         return []
+    if isinstance(value, dict) and 'type' not in value:
+        return [each for some in value.values() for each in _listed(some)]
     return [value] if isinstance(value, dict) else list(value)
 
 

@@ -1,6 +1,6 @@
 """Datasets, a transform and a model that cost nothing to train."""
 
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence
 
 import torch
 from mmengine.dataset import BaseDataset
@@ -73,31 +73,56 @@ def stub_video_dataset() -> type:
 
 
 class StubMix:
-    """A transform of ``MultiImageMixDataset`` that draws other images."""
+    """A transform of a wrapper: draws other images, keeps the number."""
 
     def get_indices(self, dataset: Any) -> List[int]:
         return [0, len(dataset) - 1]
 
     get_indexes = get_indices  # what mmdet calls it
 
-    def __call__(self, results: Any) -> Any:
-        return results
+    def __call__(self, results: Any) -> Dict[str, int]:
+        return dict(number=results['number'])
 
 
 class StubModel(BaseModel):
-    """One parameter, and a loss that depends on the samples of the batch."""
+    """One layer, and a loss that depends on the samples of the batch.
 
-    def __init__(self) -> None:
+    Args:
+        parts (list[str]): Names of parts that have an optimizer each, as the
+            two sides of a GAN. Defaults to none.
+    """
+
+    def __init__(self, parts: Sequence[str] = ()) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(1))
-        self.norm = nn.BatchNorm1d(1, affine=False)  # for PreciseBNHook
+        self.layer = nn.Linear(1, 1)
+        self.norm = nn.BatchNorm1d(1)  # for PreciseBNHook
         self.bbox_head = nn.Module()  # for YOLOXModeSwitchHook
+        self.head = nn.Module()  # for YOLOXPoseModeSwitchHook
         self.loss_module = nn.Module()  # for SwitchRecipeHook
+        self.parts = nn.ModuleList(nn.Linear(1, 1) for _ in parts)
 
     def forward(self, number: Tensor, mode: str = 'tensor') -> Any:
         self.norm(number.float().repeat(2)[:, None])
-        loss = (number % 7).float().mean() + 0 * self.weight.sum()
+        loss = (number % 7).float().mean()
+        for parameter in self.parameters():
+            loss = loss + 0 * parameter.sum()
         return dict(loss=loss) if mode == 'loss' else loss
+
+    def train_step(self, data: Any, optim_wrapper: Any) -> Dict[str, Tensor]:
+        data = dict(number=numbers_of(data))
+        if not self.parts:
+            return super().train_step(data, optim_wrapper)
+        for wrapper in optim_wrapper.values():
+            outputs = self._run_forward(data, mode='loss')
+            wrapper.update_params(outputs['loss'])
+        return outputs
+
+
+def numbers_of(data: Any) -> Tensor:
+    """The numbers of the samples of a batch, or of several batches."""
+    if isinstance(data, dict):
+        return data['number']
+    return torch.cat([numbers_of(each) for each in data])
 
 
 def _image_size(number: int) -> Dict[str, int]:

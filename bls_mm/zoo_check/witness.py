@@ -7,6 +7,8 @@ from torch import Tensor
 
 from bls_mm import EMAScore
 
+from .stubs import numbers_of
+
 
 class CheckError(Exception):
     """The run was not what it should be."""
@@ -55,7 +57,7 @@ class Witness(Hook):
         data_batch: Any = None,
         outputs: Any = None,
     ) -> None:
-        numbers = data_batch['number'].tolist()
+        numbers = numbers_of(data_batch).tolist()
         self.visited += len(numbers)
         if self.score is None:
             return

@@ -1,11 +1,13 @@
 """Several comparisons as one."""
 
+import json
 import math
 
 import pytest
 from studies import write_comparison
 
 from bls_mm.comparison import pool
+from bls_mm.runner.results import write_json
 
 
 @pytest.fixture
@@ -61,5 +63,23 @@ def test_pool_names_what_is_not_there(work_dirs):
     with pytest.raises(ValueError, match='It has none'):
         pool(work_dirs, seeds=[7])
     (work_dirs[1] / 'compare.json').unlink()
-    with pytest.raises(FileNotFoundError, match='b/compare.json'):
+    with pytest.raises(FileNotFoundError, match='b has no run that has end'):
         pool(work_dirs)
+
+
+def test_pool_takes_the_runs_of_a_comparison_that_has_not_ended(
+    work_dirs, tmp_path
+):
+    """Seed 1 was interrupted after the full run."""
+    runs = json.loads((work_dirs[0] / 'compare.json').read_text())['runs']
+    folder = tmp_path / 'c'
+    for run in runs[:-2]:
+        seed, variant = (run['settings'][k] for k in ('seed', 'variant'))
+        write_json(folder / f'seed{seed}' / variant / 'result.json', run)
+    row = find_row(pool([folder]), 'infobatch')
+    assert (row.runs, row.all['mean']) == (1, -1)
+    assert find_row(pool([folder]), 'full').runs == 2
+    row = find_row(pool([folder], to='random'), 'full')
+    assert (row.runs, row.all['mean']) == (1, 1.5)
+    with pytest.raises(ValueError, match='of `random` .* It has full'):
+        pool([folder], to='random', seeds=[1])

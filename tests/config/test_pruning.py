@@ -199,6 +199,12 @@ def test_parse_score_refuses_another_form(spec):
         (dict(), {}, TypeError, r'`cfg` should be a Config, but got a dict'),
         (Config(), {}, ValueError, r'no `train_dataloader`'),
         (
+            Config(dict(train_dataloader=[dict(), dict()])),
+            {},
+            ValueError,
+            'The config has 2 of `train_dataloader`',
+        ),
+        (
             Config(dict(train_dataloader=dict(batch_size=2))),
             {},
             ValueError,

@@ -59,6 +59,32 @@ class Half:
         return len(self.dataset) // 2
 
 
+class Drawn(MultiImage):
+    """Like mmdet3d's CBGSDataset: takes samples in numbers of its own."""
+
+    indices = [3, 0, 3, 3, 1]
+
+    def __len__(self):
+        return len(self.indices)
+
+    def _get_ori_dataset_idx(self, index):
+        return self.indices[index]
+
+
+class InTurn:
+    """A wrapper of several datasets, which takes one of each in turn."""
+
+    def __init__(self, *datasets):
+        self.datasets = datasets
+
+    def __len__(self):
+        return 2 * min(map(len, self.datasets)) * len(self.datasets)
+
+    def _get_ori_dataset_idx(self, index):
+        part = index % len(self.datasets)
+        return part, index // len(self.datasets) % len(self.datasets[part])
+
+
 def wrap(kind, dataset, *args):
     """Wrap what mmengine's wrappers refuse: anything but a BaseDataset."""
     wrapper = kind(Samples(2), *args)
@@ -121,6 +147,13 @@ DATASETS = {
     'repeated, mixed, sliced': lambda: _SlicedDataset(
         MultiImage(concat(repeat(Samples(4), 3), Samples(5))), 15
     ),
+    'drawn': lambda: Drawn(Samples(4)),
+    'drawn, of repeated': lambda: Drawn(repeat(Samples(2), 2)),
+    'joined, drawn': lambda: concat(Samples(2), Drawn(Samples(5))),
+    'in turn': lambda: InTurn(Samples(4), Samples(3)),
+    'in turn, of repeated': lambda: InTurn(
+        Samples(3), repeat(Samples(2), 2), Samples(5)
+    ),
     'unknown wrapper': lambda: Half(repeat(Samples(4), 3)),
 }
 every_dataset = pytest.mark.parametrize('name', DATASETS)
@@ -133,6 +166,11 @@ def leaf(dataset, index):
     if isinstance(dataset, Subset):
         inner = dataset.dataset
         return leaf(inner, int(dataset.indices[index]) % len(inner))
+    if isinstance(dataset, InTurn):
+        part, index = dataset._get_ori_dataset_idx(index)
+        return leaf(dataset.datasets[part], index)
+    if isinstance(dataset, Drawn):
+        return leaf(dataset.dataset, dataset.indices[index])
     if isinstance(dataset, MultiImage):
         return leaf(dataset.dataset, index)
     if isinstance(dataset, ConcatDataset):

@@ -96,7 +96,7 @@ class RunsHere(FakeRuns):
 def make_result(variant, seed, acc, visited, seconds, ratio=None):
     """What a run of 1,000 visits in full might have reported."""
     return dict(
-        settings=dict(variant=variant, seed=seed),
+        settings=dict(config='a/resnet.py', variant=variant, seed=seed),
         metrics=dict(acc=acc, top5=99.0),
         visited=visited,
         saved=1 - visited / 1000,

@@ -13,7 +13,9 @@ import cv2
 import numpy as np
 
 TRAIN, VAL = 8, 2  # images
-CLASSES = dict(ade=150, cifar10=10, cifar100=100, cityscapes=19, imagenet=1000)
+CLASSES = dict(
+    ade=150, camvid=11, cifar10=10, cifar100=100, cityscapes=19, imagenet=1000
+)
 WORDS = 'a picture of two small big red green blue boxes on the wall'.split()
 
 
@@ -79,6 +81,19 @@ def write_cifar(root, rng):
         path.write_bytes(pickle.dumps(content))
         sums[path.name] = hashlib.md5(path.read_bytes()).hexdigest()
     return sums
+
+
+def write_folders(root, rng, classes, image_size, channels=3):
+    """Folders of classes, as our converters write them; some are empty."""
+    for split, count in (('train', TRAIN), ('test', VAL)):
+        for label in range(classes):
+            (root / split / f'{label:03d}').mkdir(parents=True)
+        for index in range(count):
+            pixels = (image_size, image_size, channels)
+            write_image(
+                root / split / f'{index % classes:03d}/{index}.png',
+                rng.integers(0, 256, pixels, np.uint8),
+            )
 
 
 def write_imagenet(root, rng):
@@ -147,6 +162,31 @@ def write_coco(root, rng, classes, panoptic):
                 root / f'annotations/{kind}_{split}.json',
                 dict(images=images, annotations=found, categories=categories),
             )
+
+
+def write_cells(root, rng):
+    """BCCD, as our converter writes it."""
+    classes = [
+        dict(id=i, name=name)
+        for i, name in enumerate(('Platelets', 'RBC', 'WBC'), 1)
+    ]
+    for split, count in (('train', TRAIN), ('val', VAL)):
+        images, boxes = [], []
+        for index in range(count):
+            name = f'{index}.jpg'
+            image, numbers = make_image(rng, 120, 160)
+            write_image(root / split / name, image)
+            images.append(
+                dict(id=index, file_name=name, height=120, width=160)
+            )
+            found = [annotation(numbers == n, rng) for n in range(1, 5)]
+            for number, ann in enumerate(found):
+                ann.update(category_id=1 + number % 3, id=len(boxes) + 1)
+                boxes.append(dict(ann, image_id=index))
+        write_json(
+            root / f'{split}.json',
+            dict(images=images, annotations=boxes, categories=classes),
+        )
 
 
 def annotation(mask, rng):
@@ -229,6 +269,20 @@ def write_cityscapes(root, rng):
             write_labelled(
                 root / f'leftImg8bit/{name}_leftImg8bit.png',
                 root / f'gtFine/{name}_gtFine_labelTrainIds.png',
+                rng,
+                labels,
+            )
+
+
+def write_camvid(root, rng):
+    """Labels 0 to 10, 255 for what has none, as our converter writes them."""
+    for split, count in (('train', TRAIN), ('test', VAL)):
+        for index in range(count):
+            labels = rng.integers(0, CLASSES['camvid'], 5)
+            labels[0] = 255
+            write_labelled(
+                root / f'img_dir/{split}/{index:04d}.jpg',
+                root / f'ann_dir/{split}/{index:04d}.png',
                 rng,
                 labels,
             )

@@ -8,8 +8,10 @@ from inspect import signature
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 from mmengine.model import BaseModel
-from mmengine.registry import DATASETS, MODELS
+from mmengine.registry import DATASETS, HOOKS, LOOPS, MODELS
+from mmengine.runner import EpochBasedTrainLoop
 from torch.utils.data import DataLoader
 from toy import Recorder, ToyDataset, hook_of, make_runner, train
 
@@ -17,6 +19,7 @@ ERRORS = (TypeError, ValueError, RuntimeError)
 SAMPLER = 'train_dataloader__sampler'
 PRUNER = 'train_dataloader.sampler.pruner'
 INNER = 'train_dataloader.sampler.inner'
+BLS = dict(type='BLSHook')
 
 
 def hook(**settings):
@@ -41,6 +44,23 @@ class ToyStream(torch.utils.data.IterableDataset):
 
     def __iter__(self):
         return iter(ToyDataset())
+
+
+@LOOPS.register_module(force=True)
+class ToyLoaders(EpochBasedTrainLoop):
+    """As mmaction's MultiLoaderEpochBasedTrainLoop."""
+
+    multi_loaders = ['one', 'another']
+
+
+@HOOKS.register_module(force=True)
+class PGGANFetchDataHook(Hook):
+    """As mmagic's."""
+
+
+@DATASETS.register_module(force=True)
+class SinGANDataset(ToyDataset):
+    """As mmagic's."""
 
 
 TABLE = {
@@ -98,6 +118,18 @@ TABLE = {
     'dataset, iterable': (
         loader(dataset=dict(type='ToyStream')),
         '`train_dataloader.dataset` should have .* but got ToyStream',
+    ),
+    'dataset, one image': (
+        loader(dataset=dict(type='SinGANDataset')),
+        'SinGANDataset, which has one image for all',
+    ),
+    'loop, several loaders': (
+        dict(train_cfg=dict(type='ToyLoaders', max_epochs=8)),
+        'ToyLoaders trains on batches of 2 DataLoaders in each iteration',
+    ),
+    'hook, replaces the sampler': (
+        dict(custom_hooks=[BLS, dict(type='PGGANFetchDataHook')]),
+        'PGGANFetchDataHook, which makes a new DataLoader for each size',
     ),
     'dataset, smaller than a batch': (
         loader(batch_size=50, drop_last=True),

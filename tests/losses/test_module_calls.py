@@ -147,6 +147,111 @@ def test_batch_loss_stands_in_elsewhere(module, args, size):
     assert heard is None
 
 
+class HeatmapLoss(nn.Module):
+    """A mean without a name for it, as mmpose's and mmaction's losses."""
+
+    def forward(self, maps, target, weights=None):
+        loss = (maps - target) ** 2
+        if weights is not None:
+            loss = loss * weights[..., None, None]
+        return loss.mean()
+
+
+class PairLoss(nn.Module):
+    """A sum over the samples, of a tuple of predictions."""
+
+    def forward(self, pair, target):
+        parts = [(p - t).abs().sum() for p, t in zip(pair, target)]
+        return sum(parts) / 3
+
+
+class BatchLoss(nn.Module):
+    """What a sample adds depends on the others of its batch."""
+
+    def forward(self, maps, target):
+        return ((maps - maps.mean(0)) * target).abs().sum()
+
+
+class Head(nn.Module):
+    """Neither a loss by its name, nor by an attribute."""
+
+    def forward(self, maps, target):
+        return (maps - target).mean()
+
+
+MAPS = torch.rand(2, 4, 3, 5, 6, generator=torch.Generator().manual_seed(0))
+PAIRS = ((MAPS[0], MAPS[1][:, 0]), (MAPS[1], MAPS[0][:, 0]))
+
+
+@pytest.mark.parametrize(
+    ('module', 'args', 'is_sum'),
+    [
+        (HeatmapLoss(), tuple(MAPS), False),
+        (HeatmapLoss(), (*MAPS, MAPS[0, :, :, 0, 0]), False),
+        (PairLoss(), PAIRS, True),
+        (BatchLoss(), tuple(MAPS), None),
+        (Head(), tuple(MAPS), None),
+    ],
+)
+def test_loss_without_a_reduction_is_that_of_each_sample(module, args, is_sum):
+    heard = SampleLosses(nn.Sequential(module))
+    batches, total = [], []
+    for _ in range(3):
+        heard.begin(4)
+        total.append(module(*args))
+        batches.append(heard.take())
+    if is_sum is None:
+        assert batches == [None] * 3
+        return
+
+    def row(value, index):
+        if isinstance(value, tuple):
+            return tuple(row(part, index) for part in value)
+        return value[index : index + 1]
+
+    alone = torch.stack([module(*(row(a, i) for a in args)) for i in range(4)])
+    found = losses_of_samples(batches, torch.stack(total), 4)
+    rest = total[0] - alone.mean() if is_sum else 0.0
+    torch.testing.assert_close(found, (alone + rest).expand(3, 4))
+
+
+def test_losses_of_texts_are_heard_with_samples_in_the_second_place():
+    module = nn.CTCLoss(zero_infinity=True)
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(9, 4, 5, generator=generator).log_softmax(2)
+    args = (LABELS[:, None] + 1, torch.full((4,), 9), torch.ones(4).long())
+    loss, heard = listen(module, scores, *args)
+    alone = nn.functional.ctc_loss(scores, *args, reduction='none')
+    torch.testing.assert_close(heard, alone)
+    torch.testing.assert_close(heard.mean(), loss)
+
+
+def test_parts_of_a_loss_of_data_samples_are_heard(logits):
+    class RecognitionLoss(nn.Module):
+        """Takes objects, as mmocr's losses do."""
+
+        def __init__(self):
+            super().__init__()
+            self.loss_ce = nn.CrossEntropyLoss()
+
+        def forward(self, scores, data_samples):
+            labels = torch.stack([s['label'] for s in data_samples])
+            return self.loss_ce(scores, labels)
+
+    module = RecognitionLoss()
+    data_samples = [dict(label=label) for label in LABELS]
+    heard = SampleLosses(nn.Sequential(module))
+    found = []
+    for _ in range(4):
+        heard.begin(4)
+        loss = module(logits, data_samples)
+        found.append(losses_heard(heard, loss, 4))
+    assert found[0] is None
+    alone = nn.functional.cross_entropy(logits, LABELS, reduction='none')
+    for losses_of_batch in found[1:]:
+        torch.testing.assert_close(losses_of_batch, alone.detach())
+
+
 def test_module_that_needs_its_reduction_is_left_alone(logits):
     class Picky(nn.Module):
         reduction = 'mean'

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from toy import hook_of, train
 
+from bls_mm.losses.module_calls import SampleLosses
 from bls_mm.losses.row_weights import weigh_rows
 from bls_mm.pruners.weights import with_carried
 
@@ -49,6 +50,22 @@ def test_other_values_are_passed_on(first, weights):
     args, kwargs = weigh_rows([first], dict(by_name=first), weights)
     assert args[0] is first and kwargs == dict(by_name=first)
     assert weigh_rows([], {}, weights) == ([], {})
+
+
+class OwnLoss(nn.Module):
+    """A loss without a reduction: it need not be a mean over samples."""
+
+    def forward(self, scores, labels):
+        return cross_entropy(scores, labels) ** 2
+
+
+def test_loss_that_may_be_no_mean_is_not_weighted():
+    heard = SampleLosses(nn.Sequential(loss := OwnLoss()))
+    scores = torch.rand(4, 3, requires_grad=True)
+    heard.begin(4, WEIGHTS)
+    loss(scores, LABELS).backward()
+    wanted = torch.autograd.grad(cross_entropy(scores, LABELS) ** 2, scores)
+    torch.testing.assert_close(scores.grad, wanted[0])
 
 
 @HOOKS.register_module(force=True)

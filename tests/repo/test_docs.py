@@ -12,9 +12,9 @@ from unittest.mock import patch
 
 import pytest
 import yaml
-from mmengine.registry import DATA_SAMPLERS, HOOKS
+from mmengine.registry import DATA_SAMPLERS, DATASETS, HOOKS
 from pages import NOTEBOOK, PAGES, ROOT, blocks_of, named, tokens_of
-from toy import hook_of, make_runner
+from toy import ToyDataset, hook_of, make_runner
 
 import bls_mm
 from bls_mm import PRUNERS, SCORES
@@ -60,7 +60,7 @@ def test_links_of_page_resolve(page):
 def own_registries():
     """Forget in the end what was registered."""
     with ExitStack() as stack:
-        for registry in (PRUNERS, SCORES):
+        for registry in (DATASETS, PRUNERS, SCORES):
             stack.enter_context(patch.dict(registry.module_dict))
         yield
 
@@ -150,6 +150,15 @@ def test_rules_of_extending_prune_a_run(project, target):
     # Of 8 passes 6 are pruned: by 0.3, or as the target asks for.
     saved = target or 0.3 * 6 / 8
     assert hook.visited == round((1 - saved) * hook.visited_unpruned)
+
+
+def test_wrapper_of_extending_shares_scores(project):
+    settings = {}
+    exec(blocks_of(ROOT / 'docs' / 'extending.md', 'python')[3], settings)
+    wrapper = dict(type='EveryOther', dataset=dict(type=ToyDataset, size=40))
+    runner = make_runner(project, train_dataloader__dataset=wrapper)
+    runner.train()
+    assert len(hook_of(runner).scores) == 20
 
 
 def test_notebook_has_run(project):

@@ -4,11 +4,17 @@ import os
 
 import pytest
 import torch
-from mmengine.dataset import DefaultSampler
+from mmengine.dataset import (
+    BaseDataset,
+    ConcatDataset,
+    DefaultSampler,
+    RepeatDataset,
+)
 from mmengine.optim import LinearLR, OptimWrapper
 from mmengine.runner import FlexibleRunner, Runner
 from toy import ToyDataset, make_config, make_runner
 
+from bls_mm.datasets.wrappers import look_inside
 from bls_mm.runner import private
 
 LOOPS = [
@@ -172,3 +178,45 @@ def test_workers_are_kept_until_they_are_dropped():
     private.drop_workers(loader)
     assert kept().isdisjoint(first)
     private.drop_workers(loader)
+
+
+class Three(BaseDataset):
+    def load_data_list(self):
+        return [dict(number=number) for number in range(3)]
+
+
+def test_original_index_is_what_is_behind_an_index():
+    parts = [Three(serialize_data=False) for _ in range(2)]
+    assert private.original_index(parts[0]) is None
+    assert private.original_index(RepeatDataset(parts[0], 2))(4) == 1
+    assert private.original_index(ConcatDataset(parts))(4) == (1, 1)
+
+
+def test_original_index_of_mmdet3d():
+    wrappers = pytest.importorskip('mmdet3d.datasets.dataset_wrappers')
+    dataset = object.__new__(wrappers.CBGSDataset)
+    vars(dataset).update(
+        dataset=range(3), sample_indices=[2, 2, 0], _fully_initialized=True
+    )
+    assert private.original_index(dataset)(1) == 2
+
+
+@pytest.mark.parametrize('factors', [None, [2.0, 0.5]])
+def test_combined_lengths_are_those_of_mmpose(factors):
+    datasets = pytest.importorskip('mmpose.datasets')
+    sizes = [6, 8]
+    dataset = datasets.CombinedDataset(
+        metainfo=dict(from_file='configs/_base_/datasets/coco.py'),
+        datasets=[dict(type=ToyDataset, size=size) for size in sizes],
+        sample_ratio_factor=factors,
+    )
+    indices = [12, 4] if factors else sizes
+    assert private.combined_lengths(dataset) == list(zip(indices, sizes))
+    # The middle of what an index draws from, as bls_mm says.
+    for index, sample in enumerate(look_inside(dataset).indices.tolist()):
+        part, drawn = dataset._get_subset_index(index)
+        assert abs(drawn + part * sizes[0] - sample) <= 1
+
+
+def test_combined_lengths_of_another_dataset():
+    assert private.combined_lengths(ToyDataset(3)) is None

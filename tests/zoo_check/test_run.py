@@ -4,7 +4,8 @@ import pytest
 
 from bls_mm import BLSHook
 from bls_mm.passes import selection
-from bls_mm.runner import loop, run_length
+from bls_mm.runner import run_length
+from bls_mm.runner.schedules import ScheduleHooks
 from bls_mm.samplers.batch_tracker import BatchTracker
 from bls_mm.zoo_check import check_config
 from bls_mm.zoo_check.witness import RecordingScore
@@ -55,7 +56,8 @@ def test_good_config_passes(tmp_path, old, new):
     'old, new, expected, reason',
     [
         ("    sampler=dict(type='DefaultSampler', shuffle=True),\n", '')
-        + ('refused', 'ValueError: The config has no'),
+        + ('broken', "KeyError: 'sampler'"),
+        ('BaseDataset', 'SinGANDataset', 'refused', 'ValueError: `train_d'),
         ('by_epoch=True, ', '', 'broken', "KeyError: 'by_epoch'"),
         ('train_cfg =', 'test_cfg =', 'no training', ''),
         ('train_cfg =', 'train_cfg = = ', 'unreadable', 'SyntaxError'),
@@ -85,7 +87,7 @@ def only_one(self, scores, indices, loss):
         (RecordingScore, 'update', shifted, 'scored sample'),
         (RecordingScore, 'update', only_one, 'for a batch of'),
         (selection, 'is_pruned', lambda *_: False, 'nothing was pruned'),
-        (loop, 'step_schedulers', lambda *_: None, '_global_step'),
+        (ScheduleHooks, 'step', lambda *_: None, '_global_step'),
         (run_length, 'set_max_iters', lambda *_: None, 'announced'),
         (BLSHook, 'visited', 7, 'samples visited: 7'),
     ],

@@ -8,13 +8,20 @@ seed, as the mean ± sample standard deviation of the seeds. The last columns
 take all work dirs together and give the standard error of the mean, and what
 the variant saved of the visits and of the processor time of training, of the
 full run. Metrics up to 1, as an mAP, are shown in per cent, as accuracies
-are. The table is Markdown. `bls_mm.comparison.pool` does the same in Python.
+are. The table is Markdown. A comparison that has not ended counts with the
+runs that have. `--csv` also writes a line for each run. In Python it is
+`bls_mm.comparison.pool` and `write_runs`.
 """
 
 import argparse
 from pathlib import Path
 
-from bls_mm.comparison import make_console, make_pool_table, pool
+from bls_mm.comparison import (
+    make_console,
+    make_pool_table,
+    pool,
+    write_runs,
+)
 
 
 def parse_args(argv=None):
@@ -29,13 +36,18 @@ def parse_args(argv=None):
     parser.add_argument(
         '--seeds', nargs='+', type=int, help='defaults to all that were run'
     )
+    parser.add_argument(
+        '--csv', type=Path, metavar='FILE', help='also write all runs there'
+    )
     return parser.parse_args(argv)
 
 
 def main():
     args = parse_args()
     try:
-        rows = pool(**vars(args))
+        rows = pool(args.work_dirs, to=args.to, seeds=args.seeds)
+        if args.csv:
+            write_runs(args.csv, args.work_dirs)
     except (OSError, ValueError) as error:
         raise SystemExit(f'{Path(__file__).name}: error: {error}') from None
     headings = [folder.name for folder in args.work_dirs]

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Set up the development environment: tools/dev/setup_env.sh [FAMILY [demo]]
 #
-# FAMILY picks the pins, tools/dev/env/FAMILY.txt. Default: onedl.
+# FAMILY picks the pins, tools/dev/env/FAMILY.txt: onedl (the default),
+# openmmlab, or mmcv20 for packages that need mmcv before 2.1. What stands in
+# FAMILY-nodeps.txt, where there is one, is installed without what it asks for.
 # `demo` installs what the demo needs and mmcv without its operators, which
 # takes no compiler; a later run without that word adds the rest.
 # VENV=DIR says where to; default .venv, or .venv-FAMILY for another family.
@@ -28,7 +30,8 @@ die() { echo "setup: $*" >&2; exit 1; }
 # package is installed from here, not copied).
 state() {
   pwd
-  cat tools/dev/setup_env.sh "$pins" tools/dev/env/*.py setup.py pyproject.toml
+  cat tools/dev/setup_env.sh tools/dev/env/"$family"*.txt \
+    tools/dev/env/*.py setup.py pyproject.toml
 }
 ready() {
   local files=("$venv/.ready")
@@ -80,7 +83,7 @@ fi
 pip=("$py" -m pip)
 install=("${pip[@]}" install -c "$pins")
 pin() { grep -E "^(onedl-)?$1==" "$pins"; }
-mmcv=$(pin mmcv)
+mmcv=$(pin 'mmcv(-lite)?')
 scratch=$(mktemp -d)
 
 step 'torch and build tools' \
@@ -93,7 +96,17 @@ name, _, version = sys.argv[1].partition('==')
 sys.exit(importlib.metadata.version(name) != version)
 CODE
 }
-has_operators() { has_mmcv && "$py" -c 'import torch, mmcv._ext' 2>/dev/null; }
+# Loaded by itself, since importing mmcv takes what is installed later.
+has_operators() {
+  case $mmcv in mmcv-lite*) return ;; esac  # it has none to compile
+  has_mmcv && "$py" - 2>/dev/null <<'CODE'
+import glob, importlib.util, os, torch
+folder = os.path.dirname(importlib.util.find_spec('mmcv').origin)
+(file,) = glob.glob(os.path.join(folder, '_ext.*.so'))
+spec = importlib.util.spec_from_file_location('_ext', file)
+importlib.util.module_from_spec(spec)
+CODE
+}
 
 # Where torch cannot be imported, as in pip's isolated build, mmcv builds
 # without operators. That wheel must not get into pip's cache, which does not
@@ -138,13 +151,35 @@ if [ "$level" = demo ]; then
   check='import torchvision, mmcv, mmpretrain'
 else
   wanted=(-r "$pins" -e '.[demo,dev,docs]')
-  check='import torchvision, mmcv.ops, mmdet, mmpretrain, mmseg'
+  check='import torchvision, mmcv.ops, mmdet'
+  case $family in
+    onedl) check+=', mmpretrain, mmseg, mmrotate.datasets' ;;
+    openmmlab)
+      check+=', mmpretrain, mmseg, mmaction.models, mmagic.models'
+      check+=', mmdet3d.models, mmpose.models, mmrotate.models'
+      ;;
+    mmcv20) check+='.models, mmocr.models, mmyolo.models' ;;
+  esac
 fi
 step 'everything else' "${install[@]}" --no-build-isolation "${wanted[@]}"
+nodeps=tools/dev/env/$family-nodeps.txt
+if [ "$level" = full ] && [ -f "$nodeps" ]; then
+  step 'packages without their dependencies' \
+    "${install[@]}" --no-build-isolation --no-deps -r "$nodeps"
+fi
 
+# What is missing in packages as they were published.
 site=$("$py" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 cp tools/dev/env/torchvision_cpu.py "$site"
 echo 'import torchvision_cpu' >"$site/torchvision_cpu.pth"
+case $mmcv in
+  mmcv-lite*) cp tools/dev/env/mmcv_lite_ext.py "$site/mmcv/_ext.py" ;;
+esac
+localizers=$site/mmaction/models/localizers
+if [ -d "$localizers" ]; then
+  mkdir -p "$localizers/drn"
+  cp tools/dev/env/mmaction_drn.py "$localizers/drn/drn.py"
+fi
 
 step 'check' "$py" -c "$check"
 case $level in full) mark=.ready ;; *) mark=.ready-demo ;; esac

@@ -12,6 +12,7 @@ and writes them all as JSON:
 - `hook`: what BLSHook adds to an iteration of a real MMEngine training,
 - `update`: the score update of a batch,
 - `select`: a selection, the start of a pass, and their memory,
+- `seams`: a visit in an iteration-based run of many short passes,
 - `merge`: the merge of the scores of two processes over gloo,
 - `end-to-end`: time saved against visits saved, for the configs given.
 
@@ -40,6 +41,7 @@ from tools.dev.benchmarks.common import PRUNERS
 from tools.dev.benchmarks.end_to_end import measure_end_to_end
 from tools.dev.benchmarks.hook import BLOCK, RUNS, measure_hook, measure_update
 from tools.dev.benchmarks.merge import measure_merge
+from tools.dev.benchmarks.seams import measure_seams
 from tools.dev.benchmarks.select import (
     measure_select_memory,
     measure_select_time,
@@ -49,6 +51,7 @@ from tools.dev.benchmarks.tables import make_tables, put_into
 SIZES = (50_000, 1_281_167, 12_800_000, 100_000_000)
 # Below this, the noise of a process is as large as what a selection needs.
 SMALLEST_MEMORY_SIZE = 1_000_000
+SEAMS_ITERATIONS = 240
 
 
 # The sections
@@ -81,6 +84,16 @@ def select_rows(args):
             yield row
 
 
+def seams_rows(args):
+    for persistent in (False, True):
+        yield measure(
+            'seams',
+            args,
+            iterations=min(args.iterations, SEAMS_ITERATIONS),
+            persistent=persistent,
+        )
+
+
 def merge_rows(args):
     for size in args.sizes:
         yield measure('merge', args, size=size)
@@ -96,6 +109,7 @@ SECTIONS = {
     'hook': hook_rows,
     'update': update_rows,
     'select': select_rows,
+    'seams': seams_rows,
     'merge': merge_rows,
     'end-to-end': end_to_end_rows,
 }
@@ -104,6 +118,7 @@ MEASUREMENTS = {
     'update': measure_update,
     'select_time': measure_select_time,
     'select_memory': measure_select_memory,
+    'seams': measure_seams,
     'merge': measure_merge,
 }
 

@@ -192,8 +192,9 @@ def make_runner(size, hooks, work_dir, pruner=None, **settings):
         **settings: ``epochs``, ``hook``, ``batch``, ``schedule`` (whether
             the learning rate changes by iteration), ``regrouped`` (whether
             the batch sampler might regroup indices), ``samples`` (whether
-            the losses of single samples are known) and ``package`` (where
-            BLSHook and BLSSampler are from).
+            the losses of single samples are known), ``package`` (where
+            BLSHook and BLSSampler are from), ``model``, ``loop`` and
+            ``loader`` (settings of the DataLoader).
     """
     epochs = settings.get('epochs', 3)
     batch = settings.get('batch', BATCH)
@@ -209,16 +210,18 @@ def make_runner(size, hooks, work_dir, pruner=None, **settings):
         num_workers=0,
         collate_fn=dict(type=lambda batch: batch),
     )
+    loader.update(settings.get('loader', {}))
     if settings.get('regrouped'):
         loader['batch_sampler'] = dict(type=OtherBatchSampler, drop_last=False)
     scheduler = dict(
         type='LinearLR', by_epoch=False, end=epochs * size // batch
     )
     return Runner(
-        model=Linear(settings.get('samples', False)),
+        model=settings.get('model') or Linear(settings.get('samples', False)),
         work_dir=work_dir,
         train_dataloader=loader,
-        train_cfg=dict(by_epoch=True, max_epochs=epochs),
+        train_cfg=settings.get('loop')
+        or dict(by_epoch=True, max_epochs=epochs),
         optim_wrapper=dict(
             type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01)
         ),

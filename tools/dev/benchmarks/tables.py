@@ -59,6 +59,12 @@ COLUMNS = {
         ('steady', 'host_steady', '{:.1f}'),
         ('process GiB', 'process_gib', '{:.2f}'),
     ],
+    'seams': [
+        ('workers', 'workers', '{}'),
+        ('unpruned ms', 'plain_ms', '{:.2f}'),
+        ('pruned ms', 'pruned_ms', '{:.2f}'),
+        ('pruned / unpruned', 'ratio', '{:.3f}'),
+    ],
     'merge': [
         ('N', 'size', '{:,}'),
         ('merge', 'merge_s', readable),

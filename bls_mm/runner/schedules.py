@@ -1,0 +1,125 @@
+"""Schedules that count the iterations of a run on their own.
+
+A hook may set the learning rate by ``runner.iter`` and
+``len(runner.train_dataloader)``, as mmyolo's do, and a scheduler may ask the
+message hub for the iteration, as mmagic's ``LinearLrInterval`` does. In a
+pruned run they are to see the numbers of the unpruned one.
+"""
+
+from contextlib import contextmanager
+from typing import Any, Callable, Iterator, List
+
+from mmengine.hooks import ParamSchedulerHook
+
+from bls_mm.passes.planner import PassPlanner
+
+_METHODS = ('before_train_iter', 'after_train_iter')
+
+
+class UnprunedView:
+    """A runner whose iteration and epoch length are those without pruning.
+
+    Args:
+        runner (Runner): The runner, which has everything else.
+        iteration (int): Iteration of the unpruned run.
+        epoch_length (int): Iterations of an epoch of it.
+    """
+
+    def __init__(self, runner: Any, iteration: int, epoch_length: int) -> None:
+        self._runner = runner
+        self.iter = iteration
+        self.train_dataloader = range(epoch_length)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runner, name)
+
+
+class ScheduleHooks:
+    """Let the hooks and schedulers of a run see the unpruned one.
+
+    Those of MMEngine need no help: they count their own steps.
+
+    Args:
+        runner (Runner): The runner in training.
+        planner (PassPlanner): The plan.
+    """
+
+    def __init__(self, runner: Any, planner: PassPlanner) -> None:
+        self._planner = planner
+        self._hooks = [
+            hook
+            for hook in runner.hooks
+            if isinstance(hook, ParamSchedulerHook)
+        ]
+        others = any(map(_is_foreign, list_schedulers(runner)))
+        for hook in self._hooks:
+            for name in _METHODS:
+                if others or not _is_inherited(hook, name):
+                    method = getattr(hook, name)
+                    vars(hook)[name] = self._wrapped(method, name)
+
+    def step(self, runner: Any, times: int) -> None:
+        """Step the iteration-based schedulers beyond their step an iteration.
+
+        All of them in turn, as often as needed: stepping each ``times`` times
+        is another schedule where two of them overlap. A hook with a rule of
+        its own for when to step is left to it.
+
+        Args:
+            runner (Runner): The runner in training.
+            times (int): Number of steps.
+        """
+        if not times:
+            return
+        hooks = [h for h in self._hooks if _is_inherited(h, _METHODS[1])]
+        for _ in range(times):
+            for hook in hooks:
+                hook.after_train_iter(runner, batch_idx=runner.iter)
+
+    def close(self) -> None:
+        """Let them see the run as it is."""
+        for hook in self._hooks:
+            for name in _METHODS:
+                vars(hook).pop(name, None)
+
+    def _wrapped(self, method: Callable, name: str) -> Callable:
+        # Then the planner has counted the steps of the iteration already.
+        made = int(name == 'after_train_iter')
+
+        def seen(runner: Any, *args: Any, **kwargs: Any) -> Any:
+            iteration = self._planner.current.step - made
+            budget = self._planner.budget
+            length = -(-budget.numerator // budget.denominator)
+            view = UnprunedView(runner, iteration, length)
+            with _iteration(runner.message_hub, iteration):
+                return method(view, *args, **kwargs)
+
+        return seen
+
+
+@contextmanager
+def _iteration(message_hub: Any, iteration: int) -> Iterator[None]:
+    """Let a message hub have another iteration for a while."""
+    before = message_hub.get_info('iter')
+    message_hub.update_info('iter', iteration)
+    try:
+        yield
+    finally:
+        message_hub.update_info('iter', before)
+
+
+def list_schedulers(runner: Any) -> List[Any]:
+    """All parameter schedulers of a runner, of all of its optimizers."""
+    schedulers = runner.param_schedulers or []
+    if isinstance(schedulers, dict):
+        return [each for some in schedulers.values() for each in some]
+    return list(schedulers)
+
+
+def _is_foreign(scheduler: Any) -> bool:
+    """Whether a scheduler may look for the iteration elsewhere."""
+    return not type(scheduler).__module__.startswith('mmengine.')
+
+
+def _is_inherited(hook: Any, name: str) -> bool:
+    return getattr(type(hook), name) is getattr(ParamSchedulerHook, name)

@@ -1,0 +1,7 @@
+_base_ = 'mmpose::body_2d_keypoint/rtmpose/coco/rtmpose-m_8xb256-420e_coco-256x192.py'
+
+custom_imports = dict(imports=['bls_mm'], allow_failed_imports=False)
+train_dataloader = dict(
+    sampler=dict(type='BLSSampler', pruner=dict(type='InfoBatch')),
+)
+custom_hooks = [*_base_.custom_hooks, dict(type='BLSHook')]

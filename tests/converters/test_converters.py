@@ -1,0 +1,151 @@
+"""What the dataset converters refuse, and that they leave nothing behind."""
+
+import io
+import json
+import pickle
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bls_mm.converters import (
+    convert_classification,
+    convert_detection,
+    convert_segmentation,
+)
+
+
+def write(folder, files):
+    for name, content in files.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    return folder
+
+
+def png(shape=(4, 4)):
+    stream = io.BytesIO()
+    Image.fromarray(np.zeros(shape, np.uint8)).save(stream, 'PNG')
+    return stream.getvalue()
+
+
+FOLDERS = {f'train/{name}/0.png': png() for name in 'ab'}
+LABELS = b'\0\0\x08\1\0\0\0\1\0'
+META = pickle.dumps(dict(fine_label_names=['a']))
+
+
+@pytest.mark.parametrize(
+    'files, changes, error, told',
+    [
+        ({'a.png': b''}, {}, ValueError, 'no images in a known format'),
+        (FOLDERS, dict(subset=3), ValueError, r'`subset` .* \[1, 2\]'),
+        (FOLDERS, dict(subset=1.0), TypeError, '`subset` should be an int'),
+        (
+            {'test/a/0.png': png()},
+            dict(subset=1),
+            ValueError,
+            'no split `train`',
+        ),
+        (
+            {'train-labels-idx1-ubyte': LABELS},
+            {},
+            ValueError,
+            'train-labels-idx1-ubyte but not',
+        ),
+        (
+            {
+                'train-labels-idx1-ubyte': LABELS,
+                'train-images-idx3-ubyte': b'\0\0\x0d\1\0\0\0\0',
+            },
+            {},
+            ValueError,
+            'unsigned bytes',
+        ),
+        (
+            {
+                'train-labels-idx1-ubyte': LABELS,
+                'train-images-idx3-ubyte': b'\0\0\x08\3' + 12 * b'\0',
+            },
+            {},
+            ValueError,
+            '0 images but 1 labels',
+        ),
+        # A pickle that would run something.
+        (
+            {'train': pickle.dumps(print), 'test': META, 'meta': META},
+            {},
+            ValueError,
+            'train cannot be read: builtins.print is no array',
+        ),
+    ],
+)
+def test_classification_set_is_refused(tmp_path, files, changes, error, told):
+    source = write(tmp_path / 'source', files)
+    with pytest.raises(error, match=told):
+        convert_classification(source, tmp_path / 'out', **changes)
+    assert [path.name for path in tmp_path.iterdir()] == ['source']
+
+
+def test_missing_source_is_refused(tmp_path):
+    for name in ('none.zip', 'source/train/a/0.png'):
+        write(tmp_path / 'source', FOLDERS)
+        with pytest.raises(FileNotFoundError, match='no folder and no archiv'):
+            convert_classification(tmp_path / name, tmp_path / 'out')
+
+
+@pytest.mark.parametrize('name', ['a.zip', 'a.tar.gz'])
+def test_damaged_archive_is_refused(tmp_path, name):
+    (tmp_path / name).write_bytes(b'something else')
+    with pytest.raises(ValueError, match=f'{name} cannot be read: '):
+        convert_classification(tmp_path / name, tmp_path / 'out')
+
+
+def test_folder_that_is_there_is_kept_or_refused(tmp_path):
+    source, out = write(tmp_path / 'source', FOLDERS), tmp_path / 'out'
+    assert convert_classification(source, out) == dict(train=2)
+    file = out / 'train/a/0.png'
+    file.touch()
+    before = file.stat().st_mtime_ns
+    assert convert_classification(source, out) == dict(train=2)
+    assert file.stat().st_mtime_ns == before
+    with pytest.raises(FileExistsError, match='made otherwise'):
+        convert_classification(source, out, subset=1)
+    other = write(tmp_path / 'other', FOLDERS)
+    with pytest.raises(FileExistsError, match='made otherwise'):
+        convert_classification(other, out)
+    with pytest.raises(FileExistsError, match='made otherwise'):
+        convert_classification(source, source)
+
+
+def test_detection_set_is_refused(tmp_path):
+    file = tmp_path / 'train.json'
+    source = write(tmp_path / 'source', {'0.jpg': b'', 'x10.jpg': b''})
+    image = dict(id=0, file_name='10.jpg')
+    for content, told in (
+        ([], 'annotations, categories, images, as COCO'),
+        (dict(images=[image]), 'as COCO has'),
+        (
+            dict(images=[image], annotations=[], categories=[]),
+            'lacks 1 of 1 images, among them 10.jpg',
+        ),
+    ):
+        file.write_text(json.dumps(content))
+        with pytest.raises(ValueError, match=told):
+            convert_detection(dict(train=(file, source)), tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize(
+    'files, told',
+    [
+        ({'img/0.jpg': b'', 'ann/1.png': png()}, 'lacks a map for 0'),
+        ({'img/0.txt': b'', 'ann/0.png': png()}, 'lacks any images'),
+        ({'img/0.jpg': b'', 'ann/0.png': png((4, 4, 3))}, 'one channel'),
+    ],
+)
+def test_segmentation_set_is_refused(tmp_path, files, told):
+    source = write(tmp_path / 'source', files)
+    splits = dict(train=(source / 'img', source / 'ann'))
+    with pytest.raises(ValueError, match=told):
+        convert_segmentation(splits, tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
