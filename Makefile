@@ -11,7 +11,7 @@ VERMIN := -q --target=3.9- --violations --eval-annotations --exclude long
 	test-mmcv20 test-openmmlab test-wheel
 
 help:  ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup:  ## Set up the environment in .venv (VENV=DIR for another place)
 	@tools/dev/setup_env.sh

@@ -49,7 +49,7 @@ class SampleLosses:
     batch and return the mean. A module qualifies if it has a ``reduction``,
     as those of torch and OpenMMLab have, or the class of one that ends with
     ``Loss``, no parameters or buffers, and is called with predictions of shape
-    (B,), (B, classes) or (B, classes, H, W), or tuples of such.
+    (B,), (B, classes), (B, classes, H, W) or the like, or tuples of such.
     Its calls are written down, and made once more by a copy of it without the
     reduction, by :func:`losses_of_samples`, for many small batches at a time.
     That takes a few operations on the predictions and no forward pass. Where
