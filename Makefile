@@ -11,7 +11,7 @@ VERMIN := -q --target=3.9- --violations --eval-annotations --exclude long
 	test-mmcv20 test-openmmlab test-wheel
 
 help:  ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup:  ## Set up the environment in .venv (VENV=DIR for another place)
 	@tools/dev/setup_env.sh
@@ -49,7 +49,8 @@ test-openmmlab:  ## Run all tests on the original OpenMMLab packages
 
 test-mmcv20:  ## Test the packages that need mmcv before 2.1
 	@VENV=$(VENV)-mmcv20 tools/dev/setup_env.sh mmcv20
-	$(VENV)-mmcv20/bin/python -m pytest tests/datasets tests/zoo_check \
+	$(VENV)-mmcv20/bin/python -m pytest -k "not test_config_trains" \
+		tests/datasets tests/zoo_check \
 		tests/models/test_sister_packages.py tests/models/test_zoo_configs.py
 
 test-wheel: setup  ## Build what is published and use it in empty environments

@@ -7,7 +7,14 @@ from .version import __version__
 if not is_help():
     from .hooks.bls_hook import BLSHook
     from .hooks.visualization_hook import BLSVisualizationHook
-    from .pruners import InfoBatch, Pruner, RandomPrune, Selection, SeTa
+    from .pruners import (
+        Importance,
+        InfoBatch,
+        Pruner,
+        RandomPrune,
+        Selection,
+        SeTa,
+    )
     from .registry import PRUNERS, SCORES
     from .samplers.bls_sampler import BLSSampler
     from .scores import EMAScore, MARTScore, Score
@@ -17,6 +24,7 @@ __all__ = [
     'BLSSampler',
     'BLSVisualizationHook',
     'EMAScore',
+    'Importance',
     'InfoBatch',
     'MARTScore',
     'PRUNERS',

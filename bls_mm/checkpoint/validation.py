@@ -71,8 +71,10 @@ def validate_state(
         raise ValueError(
             f'The checkpoint holds scores of {len(state["scores"])} samples, '
             f'but `train_dataloader.dataset` has {size}. Resume with '
-            'the dataset of the checkpoint, or use `load_from` without '
-            '`resume` to start with new scores.'
+            'the dataset of the checkpoint (one that draws its samples at '
+            'random, as CBGSDataset, needs `randomness=dict(seed=...)` to '
+            'draw the same), or use `load_from` without `resume` to start '
+            'with new scores.'
         )
     _check_pass(state)
     _check_weights(state['weights'], '.weights', size)

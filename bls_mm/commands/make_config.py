@@ -47,7 +47,7 @@ def parse_args(
     parser.add_argument(
         '--prune',
         default='infobatch',
-        metavar='{infobatch,seta,random,none}',
+        metavar='{infobatch,importance,seta,random,none}',
         help='how to prune the data; defaults to infobatch',
     )
     add_pruning_options(parser)

@@ -56,7 +56,7 @@ def parse_args(
     add_config(parser)
     parser.add_argument(
         '--prune',
-        metavar='{infobatch,seta,random,none}',
+        metavar='{infobatch,importance,seta,random,none}',
         help='how to prune the data; `none` keeps scores and prunes nothing; '
         'without it the config is trained as it stands',
     )

@@ -239,14 +239,16 @@ class BLSHook(Hook):
         run = self._started
         run.score(outputs)
         # MMEngine makes one step itself.
-        self._step_schedulers(runner, run.planner.advance(1) - 1)
+        self._step_schedulers(runner, run.planner.advance(1) - 1, follow=1)
         if run.parallel and loop.saves_now(runner):
             run.merge()
 
-    def _step_schedulers(self, runner: Any, steps: int) -> None:
+    def _step_schedulers(
+        self, runner: Any, steps: int, follow: int = 0
+    ) -> None:
         schedules = self._started.schedules
         if schedules is not None:
-            schedules.step(runner, steps)
+            schedules.step(runner, steps, follow)
 
     # A checkpoint
 

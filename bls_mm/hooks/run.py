@@ -19,6 +19,7 @@ from torch import Tensor
 from bls_mm.losses.backward import LossRescaler
 from bls_mm.losses.batch_loss import batch_loss
 from bls_mm.passes.planner import Beginning, PassPlanner
+from bls_mm.pruners.weights import mean_weight
 from bls_mm.runner.loop import is_epoch_based
 from bls_mm.runner.loop_watch import LoopWatch
 from bls_mm.runner.pass_iterator import PassIterator
@@ -176,11 +177,18 @@ class Run:
 
     def _begin_batches(self, beginning: Beginning) -> None:
         weights = beginning.weights if self._rescale_loss else None
+        pruner = self.planner.sampler.pruner
+        each = bool(pruner and pruner.weighs_samples)
+        if each and weights is not None and self.planner.weights is not None:
+            # Then the weighted gradients of a pass have the mean of all data,
+            # and the learning rate keeps its meaning.
+            weights = weights / mean_weight(self.planner.weights)
         self.lookup.begin_pass(
             weights,
             beginning.skip,
             self.planner.current.number,
             beginning.reads_on,
+            each,
         )
         self._is_whole = not beginning.skip
         self.batch = None
@@ -240,7 +248,7 @@ class Run:
         self.batch = batch = self.lookup.find(data_batch)
         self.rescaler.follow(self._runner.optim_wrapper)
         self.rescaler.start(batch.weight)
-        self.buffer.expect(len(batch.ids))
+        self.buffer.expect(len(batch.ids), batch.of_samples)
         self.in_hand = True
 
     def score(self, outputs: Any = None) -> None:

@@ -18,6 +18,7 @@ from .effects import (
 )
 from .effects import versions as versions_of
 from .listened import can_listen, listen_to, release
+from .row_weights import weigh_rows
 from .twin import Twin, has_reduction, takes_override
 from .unreduced import (
     CHANGES_INPUTS,
@@ -48,14 +49,15 @@ class SampleLosses:
     batch and return the mean. A module qualifies if it has a ``reduction``,
     as those of torch and OpenMMLab have, or the class of one that ends with
     ``Loss``, no parameters or buffers, and is called with predictions of shape
-    (B,), (B, classes) or (B, classes, H, W), or tuples of such.
+    (B,), (B, classes), (B, classes, H, W) or the like, or tuples of such.
     Its calls are written down, and made once more by a copy of it without the
     reduction, by :func:`losses_of_samples`, for many small batches at a time.
     That takes a few operations on the predictions and no forward pass. Where
     there is no reduction, each sample is a batch of its own: that counts only
     if the loss of the batch is their mean or sum.
 
-    The training is never changed. A module that draws random numbers, changes
+    The training is never changed, unless weights of single samples are asked
+    for, see :func:`weigh_rows`. A module that draws random numbers, changes
     its own attributes or its arguments is left alone, which is logged once.
 
     Detectors call their losses with one row per anchor or box, and no losses
@@ -71,6 +73,7 @@ class SampleLosses:
         self._model = model
         self._calls: List[Call] = []
         self._size: Optional[int] = None
+        self._weights: Optional[Tensor] = None
         self._fits = False
         self._modules: List[nn.Module] = []
         self._twins: Dict[int, Twin] = {}
@@ -125,11 +128,13 @@ class SampleLosses:
                 self._say(module, f'{error}{_LEFT_ALONE}')
         return found
 
-    def begin(self, size: int) -> None:
+    def begin(self, size: int, weights: Optional[Tensor] = None) -> None:
         """Listen for the losses of the next batch.
 
         Args:
             size (int): Samples in it.
+            weights (Tensor, optional): What to multiply the gradient of each
+                of them with, shape (size,). Defaults to None, nothing.
         """
         for held, name, module in self._places:
             if held.get(name) is not module:
@@ -139,6 +144,7 @@ class SampleLosses:
         self._calls = []
         # The loss of a batch of one needs no listening.
         self._size = size if self._modules and size > 1 else None
+        self._weights = weights
         self._fits = True
 
     def take(self) -> Optional[List[Call]]:
@@ -203,6 +209,9 @@ class SampleLosses:
             self._size = None
             self.refresh()
             return forward(module, *args, **kwargs)
+        if not (twin.by_sample or isinstance(module, nn.CTCLoss)):
+            args, kwargs = weigh_rows(args, kwargs, self._weights)
+            values = [*args, *kwargs.values()]
         before = versions_of(tensors_in(values))
         if self._trusts:
             output = forward(module, *args, **kwargs)

@@ -10,8 +10,8 @@ from .outside import add_outside
 from .twin import Twin
 from .values import first_tensor, map_tensors, tensors_in
 
-# Of predictions and losses: (B,), (B, C), (B, H, W) and (B, C, H, W).
-_NDIMS = (1, 2, 3, 4)
+# Of predictions and losses: from (B,) to videos, (B, T, C, H, W).
+_NDIMS = (1, 2, 3, 4, 5)
 
 # Why a module cannot be called once more, or not to any use.
 NO_ROWS = 'has no loss for each sample of some batches'

@@ -3,7 +3,7 @@
 from functools import singledispatch
 from typing import NamedTuple
 
-from bls_mm.pruners import InfoBatch, Pruner, RandomPrune, SeTa
+from bls_mm.pruners import Importance, InfoBatch, Pruner, RandomPrune, SeTa
 from bls_mm.pruners.seta import window
 
 # Share of the samples that score below the mean, as the savings of 12, 20 and
@@ -65,6 +65,11 @@ def _seta(pruner: SeTa) -> Shares:
     if last - first == pruner.num_groups:  # the window holds them all
         assumption = ''
     return Shares(1 - kept, pruner.prune_ratio, assumption)
+
+
+@expected_shares.register
+def _importance(pruner: Importance) -> Shares:
+    return Shares(pruner.prune_ratio)
 
 
 @expected_shares.register

@@ -1,6 +1,7 @@
 """Pruners: which samples the next pass visits. One rule a file."""
 
 from .base import Pruner, Selection, selection_generator
+from .importance import Importance
 from .infobatch import InfoBatch
 from .random_prune import RandomPrune
 from .seta import SeTa
@@ -8,6 +9,7 @@ from .seta import SeTa
 __all__ = [
     'Pruner',
     'Selection',
+    'Importance',
     'InfoBatch',
     'RandomPrune',
     'SeTa',

@@ -46,6 +46,12 @@ class Pruner(ABC):
             to save, in (0, 1), instead of ``prune_ratio``. Each pruned pass
             then drops the share needed to reach it. Defaults to None.
 
+    Attributes:
+        weighs_samples (bool): How the weights of a selection are applied. If
+            False, the loss of a batch is multiplied by their mean. If True,
+            the gradient of each sample is multiplied by its own, relative to
+            the mean weight of the pass, see :class:`SampleWeights`.
+
     Raises:
         TypeError: If an argument is not a number.
         ValueError: If an argument is out of range, or both ``prune_ratio``
@@ -53,6 +59,7 @@ class Pruner(ABC):
     """
 
     default_ratio = 0.5
+    weighs_samples = False
 
     def __init__(
         self,
@@ -185,15 +192,39 @@ def random_subset(
         Tensor: Bool, shape (total,), drawn where the generator lives and
         moved to ``device``.
     """
-    where = generator.device
-    dtype = torch.int32 if total < 2**31 else torch.int64
-    order = torch.randperm(
-        total, generator=generator, device=where, dtype=dtype
-    )
-    chosen = torch.zeros(total, dtype=torch.bool, device=where)
+    order = random_order(total, generator)
+    chosen = torch.zeros(total, dtype=torch.bool, device=order.device)
     for part in order[:size].split(_CHUNK):
         chosen[part.long()] = True  # an index has to be int64
     return chosen.to(device)
+
+
+def random_order(total: int, generator: torch.Generator) -> Tensor:
+    """The numbers below ``total`` in random order.
+
+    Returns:
+        Tensor: Int32 if they fit, else int64, shape (total,), where the
+        generator lives.
+    """
+    return torch.randperm(
+        total,
+        generator=generator,
+        device=generator.device,
+        dtype=torch.int32 if total < 2**31 else torch.int64,
+    )
+
+
+def run_generator(generator: torch.Generator, epoch: int) -> torch.Generator:
+    """A source of randomness that is the same in every pass of a run.
+
+    Args:
+        generator (torch.Generator): That of a pass, as
+            :func:`selection_generator` makes it.
+        epoch (int): Number of the pass, from 0.
+    """
+    of_run = torch.Generator(generator.device)
+    of_run.manual_seed(generator.initial_seed() - epoch)
+    return of_run
 
 
 def selection_generator(

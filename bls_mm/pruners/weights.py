@@ -59,6 +59,19 @@ def with_carried(weights: Tensor, ids: Tensor, carried: Tensor) -> Tensor:
     return weights
 
 
+def mean_weight(weights: Tensor) -> Tensor:
+    """Mean weight of the samples that a pass selects.
+
+    Args:
+        weights (Tensor): Weight of every sample, float32, shape (N,), 0 for
+            pruned ones.
+
+    Returns:
+        Tensor: Float32, shape ().
+    """
+    return weights.sum() / (weights > 0).sum()
+
+
 def mean_weights(weights: Tensor, ids: Tensor, batch_size: int) -> Tensor:
     """Mean weight of each batch of a pass.
 

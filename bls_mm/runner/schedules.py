@@ -46,6 +46,7 @@ class ScheduleHooks:
 
     def __init__(self, runner: Any, planner: PassPlanner) -> None:
         self._planner = planner
+        self._left = 0
         self._hooks = [
             hook
             for hook in runner.hooks
@@ -58,7 +59,7 @@ class ScheduleHooks:
                     method = getattr(hook, name)
                     vars(hook)[name] = self._wrapped(method, name)
 
-    def step(self, runner: Any, times: int) -> None:
+    def step(self, runner: Any, times: int, follow: int = 0) -> None:
         """Step the iteration-based schedulers beyond their step an iteration.
 
         All of them in turn, as often as needed: stepping each ``times`` times
@@ -68,13 +69,17 @@ class ScheduleHooks:
         Args:
             runner (Runner): The runner in training.
             times (int): Number of steps.
+            follow (int): Steps that MMEngine makes after them itself, for
+                the same iterations. Defaults to 0.
         """
         if not times:
             return
         hooks = [h for h in self._hooks if _is_inherited(h, _METHODS[1])]
-        for _ in range(times):
+        for left in reversed(range(times)):
+            self._left = left + follow
             for hook in hooks:
                 hook.after_train_iter(runner, batch_idx=runner.iter)
+        self._left = 0
 
     def close(self) -> None:
         """Let them see the run as it is."""
@@ -87,7 +92,7 @@ class ScheduleHooks:
         made = int(name == 'after_train_iter')
 
         def seen(runner: Any, *args: Any, **kwargs: Any) -> Any:
-            iteration = self._planner.current.step - made
+            iteration = self._planner.current.step - made - self._left
             budget = self._planner.budget
             length = -(-budget.numerator // budget.denominator)
             view = UnprunedView(runner, iteration, length)

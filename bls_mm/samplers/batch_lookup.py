@@ -49,6 +49,7 @@ class BatchLookup:
         self._device = device
         self._weights: Optional[memoryview] = None
         self._table: Optional[Tensor] = None
+        self._each = False
         self._pieces: Optional[_Pieces] = None
         self._drawn = array('q')
         self._longest = 0
@@ -71,6 +72,7 @@ class BatchLookup:
         skip: int,
         number: int = 0,
         reads_on: bool = False,
+        each: bool = False,
     ) -> None:
         """Prepare for the batches of a pass.
 
@@ -82,8 +84,11 @@ class BatchLookup:
             reads_on (bool): Whether its batches come out of the iteration
                 over the DataLoader that those of the pass before came out
                 of. Defaults to False.
+            each (bool): Whether batches have the weight of each sample, too.
+                Defaults to False.
         """
         self.tracker.begin_pass(skip, number, reads_on)
+        self._each = each
         self._table, self._weights, self._pieces = weights, None, None
         # Before it reads on, an iteration over the sampler has begun.
         self._iterations = -1 if reads_on else self.sampler.iterations
@@ -94,9 +99,11 @@ class BatchLookup:
             return
         order = self.sampler.ids_in_order()
         ids = order.to(self._device)
+        means = None
         if weights is not None:
-            weights = mean_weights(weights, ids, size)
-        self._pieces = _Pieces(order.numpy(), ids, weights, size)
+            means = mean_weights(weights, ids, size)
+        table = weights if each else None
+        self._pieces = _Pieces(order.numpy(), ids, means, size, table)
 
     def _use_table(self) -> None:
         """Look weights up on the host, sample by sample."""
@@ -136,8 +143,12 @@ class BatchLookup:
         if self._weights is None:
             return Batch(ids)
         # Of a few numbers this is much faster than indexing an array.
-        total = sum(map(self._weights.__getitem__, ids))
-        return Batch(ids, total / len(ids))
+        weights = list(map(self._weights.__getitem__, ids))
+        mean = sum(weights) / len(ids)
+        if not self._each:
+            return Batch(ids, mean)
+        of_samples = torch.tensor(weights, dtype=torch.float32) / mean
+        return Batch(ids, mean, of_samples=of_samples.to(self._device))
 
     def _note(self, ids: List[int]) -> None:
         """Remember what the pass trains on; see :meth:`end_pass`."""
@@ -215,6 +226,8 @@ class _Pieces:
         ids (Tensor): The same on the device.
         weights (Tensor, optional): Weight of each batch.
         batch_size (int): Samples in a batch; the last may have fewer.
+        table (Tensor, optional): Weight of every sample, shape (N,), if each
+            has a weight of its own. Defaults to None.
     """
 
     def __init__(
@@ -223,10 +236,12 @@ class _Pieces:
         ids: Tensor,
         weights: Optional[Tensor],
         batch_size: int,
+        table: Optional[Tensor] = None,
     ) -> None:
         self._order = order
         self._ids = ids
         self._weights = weights
+        self._table = table
         self._batch_size = batch_size
         self._at_a_time = max(1, _CUT // batch_size)
         self._first = -1
@@ -248,8 +263,14 @@ class _Pieces:
             of_part = self._weights[first : first + self._at_a_time].unbind()
         order = np.sort(self._order[part])
         groups = count(first) if (np.diff(order) == 0).any() else repeat(first)
-        ids = self._ids[part].long().split(size)
-        self._cut = list(map(Batch, ids, of_part, groups))
+        ids = self._ids[part].long()
+        of_samples: Iterable[Optional[Tensor]] = repeat(None)
+        if self._table is not None and self._weights is not None:
+            means = self._weights[first : first + self._at_a_time]
+            means = means.repeat_interleave(size)[: len(ids)]
+            of_samples = (self._table[ids] / means).split(size)
+        pieces = ids.split(size)
+        self._cut = list(map(Batch, pieces, of_part, groups, of_samples))
         self._first = first
 
 

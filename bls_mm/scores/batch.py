@@ -17,8 +17,12 @@ class Batch(NamedTuple):
             (); None if all weigh 1. Defaults to None.
         group (int, optional): Batches that follow each other with the same
             number have no sample in common. Defaults to None, not known.
+        of_samples (Tensor, optional): Weight of each sample relative to
+            ``weight``, float32, shape (B,); None if a sample has no weight
+            of its own. Defaults to None.
     """
 
     ids: Ids
     weight: Union[Tensor, float, None] = None
     group: Optional[int] = None
+    of_samples: Optional[Tensor] = None

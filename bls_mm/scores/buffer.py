@@ -84,14 +84,16 @@ class ScoreBuffer:
         if self._heard is not None:
             self._heard.refresh(model)
 
-    def expect(self, size: int) -> None:
+    def expect(self, size: int, weights: Optional[Tensor] = None) -> None:
         """Listen for the losses of the samples of the next batch.
 
         Args:
             size (int): Number of its samples.
+            weights (Tensor, optional): What to multiply the gradient of each
+                of them with, shape (size,). Defaults to None, nothing.
         """
         if self._heard is not None:
-            self._heard.begin(size)
+            self._heard.begin(size, weights)
 
     def add(self, batch: Batch, loss: Tensor) -> None:
         """Score a batch, now or with those that come.

@@ -71,6 +71,10 @@ def check_config(
         return dict(verdict='unreadable', reason=_line(error))
     if not (cfg.get('train_dataloader') and cfg.get('train_cfg')):
         return dict(verdict='no training', reason='')
+    if not isinstance(cfg.train_dataloader, dict):
+        kind = type(cfg.train_dataloader).__name__
+        reason = f'`train_dataloader` is a {kind}, which MMEngine cannot build'
+        return dict(verdict='broken', reason=reason)
     witness, full_witness = Witness(), Witness()
     failure: Optional[Exception] = None
     refusal: Optional[BaseException] = None
@@ -189,12 +193,15 @@ def compare_runs(
     _equal('iterations announced', pruned.max_iters, pruned.iter)
     if not (
         min(kept) < 1
-        and witness.visited < full_witness.visited
+        # Not what the other run has visited: a pass of it may have ended with
+        # a batch of one sample.
+        and witness.visited < hook.visited_unpruned
         and pruned.iter < full.iter
     ):
         raise CheckError(
             f'nothing was pruned: {witness.visited} samples of '
-            f'{full_witness.visited}, {pruned.iter} iterations of {full.iter}'
+            f'{hook.visited_unpruned}, {pruned.iter} iterations of '
+            f'{full.iter}'
         )
     for ours, theirs in zip(*map(list_schedulers, (pruned, full))):
         name = type(ours).__name__

@@ -34,6 +34,8 @@ LOADER_KEYS = (
     'sampler',
 )
 OPTIMIZER_KEYS = ('optimizer', 'accumulative_counts', 'clip_grad')
+# Of schedulers, what counts epochs or iterations.
+NUMBERS = ('begin', 'end', 'T_max', 'step_size', 'total_steps', 'interval')
 # Of hooks, what counts epochs, and what counts iterations.
 EPOCHS = (
     'disable_after_epoch',
@@ -62,9 +64,11 @@ def small_settings(cfg: Config) -> Dict[str, Any]:
     init_default_scope(scope)
     loader = settings['train_dataloader']
     batch_size = loader.get('batch_size') or 1
-    dataset = DATASETS.build(
-        stub_datasets(loader['dataset'], BATCHES * batch_size + 1)
-    )
+    size = BATCHES * batch_size + 1
+    dataset = DATASETS.build(stub_datasets(loader['dataset'], size))
+    if len(dataset) < size:  # a wrapper takes a part of them only
+        size = -(-size * size // len(dataset))
+        dataset = DATASETS.build(stub_datasets(loader['dataset'], size))
     pass_size = len(dataset)
     if 'max_iters' in settings['train_cfg'] and not loader.get(
         'batch_sampler'
@@ -137,7 +141,7 @@ class Scale:
     def scheduler(self, cfg: Dict[str, Any]) -> Dict[str, Any]:
         """Shorten a parameter scheduler."""
         cfg, by_epoch = dict(cfg), _by_epoch(cfg)
-        for key in ('begin', 'end', 'T_max', 'step_size', 'total_steps'):
+        for key in NUMBERS:
             if cfg.get(key) is not None:
                 cfg[key] = self(cfg[key], by_epoch)
         for key in ('milestones', 'periods'):
@@ -271,11 +275,13 @@ def _small_model(cfg: Dict[str, Any]) -> Tuple[Any, Any]:
         for name, part in zip(parts, model.parts):
             settings = _picked(cfg[name], OPTIMIZER_KEYS)
             optimizer = dict(settings['optimizer'], params=part.parameters())
+            if 'betas' in optimizer:  # torch has become strict with them
+                optimizer['betas'] = tuple(map(float, optimizer['betas']))
             settings['optimizer'] = OPTIMIZERS.build(optimizer)
             wrappers[name] = OptimWrapper(**settings)
         return model, wrappers
     small = dict(_picked(cfg, OPTIMIZER_KEYS), type='OptimWrapper')
-    if 'batch_size_per_gpu' in small['optimizer']:
+    if 'batch_size_per_gpu' in small.get('optimizer', {}):
         # Constructors of mmyolo, which read it.
         small.update(_picked(cfg, ('constructor', 'paramwise_cfg')))
     return dict(type=StubModel), small

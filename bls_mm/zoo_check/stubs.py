@@ -99,6 +99,7 @@ class StubModel(BaseModel):
         self.bbox_head = nn.Module()  # for YOLOXModeSwitchHook
         self.head = nn.Module()  # for YOLOXPoseModeSwitchHook
         self.loss_module = nn.Module()  # for SwitchRecipeHook
+        self._next_scale_int = 4  # for PGGANFetchDataHook
         self.parts = nn.ModuleList(nn.Linear(1, 1) for _ in parts)
 
     def forward(self, number: Tensor, mode: str = 'tensor') -> Any:

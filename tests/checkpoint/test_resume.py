@@ -8,7 +8,7 @@ from mmengine.runner import FlexibleRunner
 from states import at, having, through
 from toy import SavesAt, StopAt, hook_of, make_config, make_runner, train
 
-PRUNERS = ['InfoBatch', 'SeTa', 'RandomPrune']
+PRUNERS = ['InfoBatch', 'SeTa', 'RandomPrune', 'Importance']
 SCHEDULE = [
     dict(type='LinearLR', by_epoch=False, start_factor=0.1, end=15),
     dict(type='CosineAnnealingLR', by_epoch=False, begin=15, T_max=65),

@@ -281,7 +281,9 @@ def test_pass_over_repeated_data_is_a_pass_over_the_distinct(tmp_path):
     assert hook_of(runner).visited_unpruned == 200
 
 
-@pytest.mark.parametrize('pruner', ['InfoBatch', 'SeTa', 'RandomPrune'])
+@pytest.mark.parametrize(
+    'pruner', ['InfoBatch', 'SeTa', 'RandomPrune', 'Importance']
+)
 @pytest.mark.parametrize(
     'changes',
     [

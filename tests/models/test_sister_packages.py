@@ -50,16 +50,21 @@ class Seen(Hook):
 
 
 # Of each package: what is smaller in its config. `None` is any value.
-RESNET = dict(depth=(50, 18))
 FPN = [256, 512, 1024, 2048]
 
 
+def small_resnet(node):
+    """Of mmdet and mmpose; its last stage has 64 channels then."""
+    if str(node.get('type')).endswith('ResNet'):
+        node.update(depth=18, base_channels=8, stem_channels=8)
+
+
 def small_pose(node, root):
+    small_resnet(node)
     replace(
         node,
         dict(
-            RESNET,
-            in_channels=(2048, 512),
+            in_channels=(2048, 64),
             input_size=((192, 256), (64, 96)),
             heatmap_size=((48, 64), (16, 24)),
             in_featuremap_size=((6, 8), (2, 3)),
@@ -76,7 +81,7 @@ def small_video(node, root):
     replace(
         node,
         dict(
-            RESNET,
+            depth=(50, 18),
             in_channels=(2048, 512),
             num_classes=(None, 2),
             input_size=(224, 32),
@@ -119,11 +124,11 @@ def near(value, around):
 
 
 def small_aerial(node, root):
+    small_resnet(node)
     replace(
         node,
         dict(
-            RESNET,
-            in_channels=(FPN, [64, 128, 256, 512]),
+            in_channels=(FPN, [8, 16, 32, 64]),
             out_channels=(256, 32),
             feat_channels=(256, 32),
             stacked_convs=(4, 1),

@@ -8,8 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from bls_mm import InfoBatch, Pruner, RandomPrune, Selection, SeTa
+from bls_mm import (
+    Importance,
+    InfoBatch,
+    Pruner,
+    RandomPrune,
+    Selection,
+    SeTa,
+)
+from bls_mm.pruners import selection_generator
 from bls_mm.pruners.base import select_all
+from bls_mm.pruners.importance import keep_probabilities
 from bls_mm.pruners.infobatch import (
     easy_limit,
     select_infobatch,
@@ -25,12 +34,17 @@ PRUNERS = {
     'InfoBatch, share 0.9': (InfoBatch(), 0.9),
     'SeTa, share 0.4': (SeTa(), 0.4),
     'RandomPrune, share 0.4': (RandomPrune(), 0.4),
+    'Importance, share 0.4': (Importance(), 0.4),
+    'Importance, power 1': (Importance(power=1), 0.9),
+    'Importance, power 0': (Importance(power=0), None),
     'InfoBatch, ratio 0': (InfoBatch(prune_ratio=0), None),
     'InfoBatch, ratio 0.99': (InfoBatch(prune_ratio=0.99), None),
     'SeTa': (SeTa(), None),
     'SeTa, one group': (SeTa(num_groups=1, window_scale=0.1), None),
     'SeTa, one of 7': (SeTa(0.5, num_groups=7, window_scale=0.1), None),
     'SeTa, ratio 0.99': (SeTa(prune_ratio=0.99), None),
+    'Importance': (Importance(), None),
+    'Importance, ratio 0.99': (Importance(prune_ratio=0.99), None),
     'RandomPrune': (RandomPrune(), None),
     'RandomPrune, ratio 0.99': (RandomPrune(prune_ratio=0.99), None),
 }
@@ -191,20 +205,21 @@ def test_rule_that_takes_no_share_says_so():
         RatioOnly().select(rand(5), seeded(), share=0.2)
 
 
-@pytest.mark.parametrize('name', ['InfoBatch', 'RandomPrune'])
+@pytest.mark.parametrize('name', ['InfoBatch', 'RandomPrune', 'Importance'])
 def test_anneal_keeps_all_with_weight_1(name):
     selection = anneal(name, rand(50))
     assert torch.equal(selection.indices, torch.arange(50))
     assert (selection.weights == 1).all()
 
 
-EVERY = (InfoBatch, SeTa, RandomPrune)
+EVERY = (InfoBatch, SeTa, RandomPrune, Importance)
 # Of a setting: who has it, its interval, and what is outside.
 RANGES = {
     'prune_ratio': (EVERY, r'in \[0, 1\)', [1, -0.1, float('nan')]),
     'delta': (EVERY, r'in \[0, 1\]', [1.1, -1]),
     'target_saving': (EVERY, r'in \(0, 1\)', [0, 1]),
     'num_groups': ((SeTa,), r'in \[1, inf\)|integer', [0, 2.5, float('inf')]),
+    'power': ((Importance,), r'in \[0, 1\]', [-0.1, 1.1]),
     'window_scale': ((SeTa,), r'in \(0, 1\]', [0, 1.1]),
 }
 
@@ -423,6 +438,77 @@ def test_infobatch_survives_diverged_scores(large):
     assert_valid(selection, 100)
     assert (weights[::2] == 1).all()
     assert int((weights[1::2] == 2).sum()) == 25
+
+
+# Importance
+
+
+def reference_probabilities(scores, share, power):
+    """What the rule says, with the ceiling found one sample at a time."""
+    measure = scores.double() - scores.double().min().clamp(max=0)
+    measure = measure**power
+    measure += measure.mean() / 4 or 1
+    capped = torch.zeros_like(measure, dtype=torch.bool)
+    for _ in scores:
+        left = (1 - share) * len(scores) - int(capped.sum())
+        found = left * measure / measure[~capped].sum()
+        above = (found > 1 + 1e-9) & ~capped
+        if not above.any():
+            return found.masked_fill(capped, 1).float()
+        capped[measure.masked_fill(capped, -1).argmax()] = True
+
+
+@pytest.mark.parametrize('power', [0, 0.5, 1])
+@pytest.mark.parametrize('share', [0, 0.3, 0.9])
+@pytest.mark.parametrize('name', ['normal', 'skewed', 'zero', 'tied', 'equal'])
+def test_importance_keeps_by_the_power_of_the_score(name, share, power):
+    for size in (1, 2, 5, 60):
+        scores = SCORES[name](size)
+        found = keep_probabilities(scores, share, power)
+        expected = reference_probabilities(scores, share, power)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+        assert float(found.mean()) == pytest.approx(1 - share, abs=1e-5)
+
+
+def select_in_pass(pruner, scores, share, epoch, seed=0):
+    generator = selection_generator(seed, epoch, scores.device)
+    return as_weights(
+        pruner.select(scores, generator, epoch, share), len(scores)
+    )
+
+
+@pytest.mark.parametrize('epoch', [1, 6])
+@pytest.mark.parametrize('name', ['skewed', 'tied'])
+def test_importance_is_unbiased_over_seeds(name, epoch):
+    scores, values = SCORES[name](30).abs(), rand(30, seed=1) + 0.5
+    sums = torch.stack(
+        [
+            select_in_pass(Importance(), scores, 0.4, epoch, seed) @ values
+            for seed in range(2000)
+        ]
+    ).double()
+    error = sums.std() / len(sums) ** 0.5
+    assert abs(sums.mean() - values.sum()) < 4 * error
+
+
+@pytest.mark.parametrize('name', ['skewed', 'equal'])
+def test_importance_lets_samples_take_turns(name):
+    scores, passes = SCORES[name](2000), 60
+    kept = [
+        select_in_pass(Importance(), scores, 0.4, epoch) > 0
+        for epoch in range(1, passes + 1)
+    ]
+    chance = keep_probabilities(scores, 0.4, 0.5)
+    visits = torch.stack(kept).sum(0)
+    # By independent draws the largest difference is three times as large.
+    assert (visits - passes * chance).abs().max() < 4
+    waits, waiting = torch.zeros(2000), torch.zeros(2000)
+    for mask in kept:
+        waiting = (waiting + 1).masked_fill(mask, 0)
+        waits = waits.maximum(waiting)
+    assert (waits <= 2 / chance).all()
+    for mask in kept:
+        assert abs(int(mask.sum()) - 1200) <= (1 if name == 'equal' else 80)
 
 
 # Random pruning

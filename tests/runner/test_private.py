@@ -201,6 +201,7 @@ def test_original_index_of_mmdet3d():
     assert private.original_index(dataset)(1) == 2
 
 
+@pytest.mark.filterwarnings('ignore:The metainfo config file:UserWarning')
 @pytest.mark.parametrize('factors', [None, [2.0, 0.5]])
 def test_combined_lengths_are_those_of_mmpose(factors):
     datasets = pytest.importorskip('mmpose.datasets')

@@ -56,6 +56,8 @@ def test_schedule_is_that_of_the_unpruned_run(tmp_path, changes):
     steps = [full.index(rate) for rate in rates]
     # Passes of 10 steps in 7 iterations or more.
     assert {b - a for a, b in zip(steps, steps[1:])} <= {0, 1, 2}
+    last, last_of_full = (r.optim_wrapper.get_lr()['lr'] for r in runners)
+    assert last == last_of_full
 
 
 def test_run_is_seen_as_it_is_by_all_others(tmp_path):

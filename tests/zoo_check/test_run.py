@@ -59,6 +59,12 @@ def test_good_config_passes(tmp_path, old, new):
         + ('broken', "KeyError: 'sampler'"),
         ('BaseDataset', 'SinGANDataset', 'refused', 'ValueError: `train_d'),
         ('by_epoch=True, ', '', 'broken', "KeyError: 'by_epoch'"),
+        (
+            '_workers=True)',
+            '_workers=True),',
+            'broken',
+            '`train_dataloader` i',
+        ),
         ('train_cfg =', 'test_cfg =', 'no training', ''),
         ('train_cfg =', 'train_cfg = = ', 'unreadable', 'SyntaxError'),
     ],

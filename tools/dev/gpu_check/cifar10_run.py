@@ -18,6 +18,7 @@ SAVING = 0.4
 ROWS = {
     'full': dict(),
     'InfoBatch': dict(pruner='InfoBatch'),
+    'Importance': dict(pruner='Importance'),
     'SeTa': dict(pruner='SeTa'),
     'RandomPrune': dict(pruner='RandomPrune'),
     'fewer epochs': dict(share=1 - SAVING),

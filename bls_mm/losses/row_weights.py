@@ -1,0 +1,49 @@
+"""Weights of single samples, on the way back from a loss to a model."""
+
+from typing import Any, Dict, Optional, Sequence, Tuple
+
+from torch import Tensor
+
+from .unreduced import has_rows
+
+
+def weigh_rows(
+    args: Sequence[Any], kwargs: Dict[str, Any], weights: Optional[Tensor]
+) -> Tuple[Sequence[Any], Dict[str, Any]]:
+    """Multiply the gradients of predictions, one weight a row.
+
+    If the loss is a mean or a sum over samples, the gradient that comes back
+    to the model is then that of the weighted mean or sum. The loss itself
+    stays as it is.
+
+    Args:
+        args (sequence): Arguments of a loss module; the first value of these,
+            or else of ``kwargs``, is the predictions.
+        kwargs (dict): Its keyword arguments.
+        weights (Tensor, optional): Weight of each sample, shape (B,); None
+            leaves everything as it is.
+
+    Returns:
+        tuple[sequence, dict]: The arguments to call it with. They are those
+        that were given unless the predictions have B rows and a gradient.
+    """
+    if weights is None:
+        return args, kwargs
+    if args:
+        weighed = _weigh(args[0], weights)
+        return (weighed, *args[1:]), kwargs
+    for name, value in kwargs.items():
+        return args, {**kwargs, name: _weigh(value, weights)}
+    return args, kwargs
+
+
+def _weigh(predictions: Any, weights: Tensor) -> Any:
+    if not has_rows(predictions, len(weights)):
+        return predictions
+    if not predictions.requires_grad:
+        return predictions
+    of_rows = weights.view(-1, *[1] * (predictions.ndim - 1))
+    # A view, since others may compute something else of the same predictions.
+    seen = predictions.view_as(predictions)
+    seen.register_hook(lambda grad: grad * of_rows.to(grad.dtype))
+    return seen
