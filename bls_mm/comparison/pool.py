@@ -154,7 +154,7 @@ def write_runs(
         writer = csv.writer(stream, lineterminator='\n')
         writer.writerow(
             ('config', 'row', 'epochs', 'iterations', 'seed', 'metric')
-            + ('value', 'visits', 'saved', 'seconds', 'cpu_seconds')
+            + ('value', 'visits', 'seconds', 'cpu_seconds')
         )
         for folder in map(Path, work_dirs):
             metric, runs = _read_runs(folder)
@@ -171,7 +171,6 @@ def write_runs(
                         name,
                         f'{value:.6g}',
                         run['visited'],
-                        f'{run["saved"]:.4f}',
                         f'{run["train_seconds"]:.1f}',
                         f'{run["cpu_seconds"]:.1f}',
                     )

@@ -1,4 +1,4 @@
-# As many visits as 10 epochs of 5,000 images, but of 1,000 images, which the network learns by heart.
+# As many visits as 10 epochs of 5,000 images, but of 1,000 images.
 _base_ = './resnet18-narrow_1xb64-10e_cifar10-5k.py'
 
 data_root = 'data/cifar10-1k'
