@@ -119,7 +119,7 @@ def test_runs_of_a_config_that_has_changed_are_made_anew_if_wanted(
 @pytest.mark.parametrize(
     'changes, told',
     [
-        (dict(prune='magic'), 'Known: InfoBatch'),
+        (dict(prune='magic'), 'Known: Importance'),
         (dict(prune='infobatch:magic'), 'Known: EMAScore'),
         (dict(seeds=[]), '`seeds` should have one'),
         (dict(prune=[]), '`fewer_epochs` needs a variant'),

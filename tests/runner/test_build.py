@@ -74,7 +74,7 @@ def test_dataloaders_of_mmpretrain_are_completed(tmp_path):
     'settings, message',
     [
         (dict(auto_scale_lr=True), 'needs `auto_scale_lr.base_batch_size`'),
-        (dict(prune='magic'), 'Known: InfoBatch'),
+        (dict(prune='magic'), 'Known: Importance'),
         (dict(amp=True), '`--amp` needs a GPU'),
     ],
 )
