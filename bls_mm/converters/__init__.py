@@ -3,7 +3,8 @@
 ``sources`` reads folders and archives, ``formats`` finds the images of a
 classification set in them; ``classification``, ``detection`` and
 ``segmentation`` write one kind of data set each, all or a seeded subset of the
-training images, and ``output`` makes it appear in one piece.
+training images, ``output`` makes it appear in one piece, and ``options`` are
+those of the command lines.
 """
 
 from .classification import convert_classification

@@ -18,7 +18,9 @@ seeded permutation, and all of the test images.
 import argparse
 from pathlib import Path
 
+from bls_mm.commands.parsing import short_errors
 from bls_mm.converters import convert_classification
+from bls_mm.converters.options import add_output, describe
 
 
 def parse_args(argv=None):
@@ -27,22 +29,15 @@ def parse_args(argv=None):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('source', type=Path)
-    parser.add_argument('--out', type=Path, required=True)
-    parser.add_argument(
-        '--subset', type=int, help='number of training images to keep'
-    )
-    parser.add_argument('--seed', type=int, default=0, help='which of them')
+    add_output(parser)
     return parser.parse_args(argv)
 
 
 def main(argv=None):
     args = parse_args(argv)
-    try:
+    with short_errors(Path(__file__).name):
         counts = convert_classification(**vars(args))
-    except (OSError, TypeError, ValueError) as error:
-        raise SystemExit(f'{Path(__file__).name}: error: {error}') from None
-    sizes = ', '.join(f'{n} {split}' for split, n in counts.items())
-    print(f'{args.out} has {sizes} images')
+    print(describe(args.out, counts))
 
 
 if __name__ == '__main__':

@@ -14,9 +14,14 @@ first of a seeded permutation, with their annotations; all others stay.
 import argparse
 from pathlib import Path
 
+from bls_mm.commands.parsing import short_errors
 from bls_mm.converters import convert_detection
-
-SPLITS = ('train', 'val', 'test')
+from bls_mm.converters.options import (
+    add_output,
+    add_splits,
+    describe,
+    find_splits,
+)
 
 
 def parse_args(argv=None):
@@ -24,31 +29,17 @@ def parse_args(argv=None):
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    for split in SPLITS:
-        parser.add_argument(
-            f'--{split}',
-            nargs=2,
-            type=Path,
-            metavar=('JSON', 'IMAGES'),
-            required=split == 'train',
-        )
-    parser.add_argument('--out', type=Path, required=True)
-    parser.add_argument(
-        '--subset', type=int, help='number of training images to keep'
-    )
-    parser.add_argument('--seed', type=int, default=0, help='which of them')
+    add_splits(parser, ('JSON', 'IMAGES'))
+    add_output(parser)
     return parser.parse_args(argv)
 
 
 def main(argv=None):
     args = parse_args(argv)
-    splits = {s: getattr(args, s) for s in SPLITS if getattr(args, s)}
-    try:
+    splits = find_splits(args)
+    with short_errors(Path(__file__).name):
         counts = convert_detection(splits, args.out, args.subset, args.seed)
-    except (OSError, TypeError, ValueError) as error:
-        raise SystemExit(f'{Path(__file__).name}: error: {error}') from None
-    sizes = ', '.join(f'{n} {split}' for split, n in counts.items())
-    print(f'{args.out} has {sizes} images')
+    print(describe(args.out, counts))
 
 
 if __name__ == '__main__':
