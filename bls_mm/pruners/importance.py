@@ -158,7 +158,9 @@ def keep_probabilities(scores: Tensor, share: float, power: float) -> Tensor:
         samples: Zhao and Zhang, Stochastic Optimization with Importance
         Sampling, ICML 2015.
     """
-    measure = _relative(scores).pow_(power)
+    # A root is rounded alike on all devices; powers are not.
+    measure = _relative(scores)
+    measure = measure.sqrt_() if power == 0.5 else measure.pow_(power)
     stride = -(-len(scores) // _LOOKED_AT)
     some = measure[::stride].cpu().double()
     floor = _FLOOR * float(some.mean()) or 1.0  # if all are 0
@@ -174,5 +176,8 @@ def keep_probabilities(scores: Tensor, share: float, power: float) -> Tensor:
 def _relative(scores: Tensor) -> Tensor:
     """Scores from 0, as shares of the largest, so that none overflows."""
     finite = scores.float().clamp(max=torch.finfo(torch.float32).max)
-    finite = finite / (float(finite.abs().max()) or 1.0)
+    largest = finite.abs().max()
+    # By a tensor: by a number, a GPU multiplies with the inverse, and a CPU
+    # does not.
+    finite = finite / largest.where(largest > 0, torch.ones_like(largest))
     return finite - finite.min().clamp(max=0)

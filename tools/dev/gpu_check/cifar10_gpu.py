@@ -95,7 +95,7 @@ def study(args, splits, settings):
         )
         if epochs is None:
             return runs, failures
-        seed, start = seeds[epochs], time.perf_counter()
+        seed, start = args.first_seed + seeds[epochs], time.perf_counter()
         for row in args.rows:
             if not clock.fits([row], epochs):
                 print(f'no time for {row}, {epochs} epochs, seed {seed}')
@@ -176,6 +176,9 @@ def parse_args(argv=None):
     )
     parser.add_argument(
         '--seeds', type=int, default=50, help='the most; defaults to 50'
+    )
+    parser.add_argument(
+        '--first-seed', type=int, default=0, metavar='N', help='defaults to 0'
     )
     parser.add_argument(
         '--rows',

@@ -9,16 +9,28 @@ import torch
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 
-import bls_mm  # noqa: F401  registers hook and sampler
+from bls_mm import PRUNERS
+from bls_mm.pruners.infobatch import InfoBatch
 from tools.dev.gpu_check.cifar10_images import DeviceImages, Indices
 from tools.dev.gpu_check.cifar10_model import FastNet, accuracies
 
 SAVING = 0.4
+
+
+@PRUNERS.register_module()
+class InfoBatchOfSamples(InfoBatch):
+    """InfoBatch with a weight for each sample's gradient."""
+
+    weighs_samples = True
+
+
 # For each row: the pruner, or a share of the epochs; and settings of BLSHook.
 ROWS = {
     'full': dict(),
     'InfoBatch': dict(pruner='InfoBatch'),
+    'InfoBatch, weights of samples': dict(pruner='InfoBatchOfSamples'),
     'Importance': dict(pruner='Importance'),
+    'random, in turns': dict(pruner=dict(type='Importance', power=0)),
     'SeTa': dict(pruner='SeTa'),
     'RandomPrune': dict(pruner='RandomPrune'),
     'fewer epochs': dict(share=1 - SAVING),
@@ -122,7 +134,8 @@ def make_runner(row, epochs, seed, dataset, splits, settings, work_dir):
     pruner = ROWS[row].get('pruner')
     sampler, hooks = dict(type='DefaultSampler', shuffle=True), []
     if pruner:
-        rule = dict(type=pruner, target_saving=SAVING)
+        pruner = pruner if isinstance(pruner, dict) else dict(type=pruner)
+        rule = dict(pruner, target_saving=SAVING)
         sampler = dict(type='BLSSampler', pruner=rule)
         hooks = [dict(type='BLSHook', **ROWS[row].get('hook', {}))]
     # Runs with one seed start from the same weights.
