@@ -160,7 +160,8 @@ class BLSHook(Hook):
             owed = loop.steps_owed(runner, planner.current)
             if run.by_epoch:
                 owed += planner.go_to_epoch(runner.epoch)
-            self._step_schedulers(runner, owed)
+            if run.schedules is not None:
+                run.schedules.step(runner, owed)
             # Now, since a run that is over will not begin another pass.
             run.length.update(planner)
             return
@@ -195,7 +196,9 @@ class BLSHook(Hook):
         run = self._started
         run.batch = None
         if run.by_epoch:
-            self._step_schedulers(runner, run.planner.end())
+            steps = run.planner.end()
+            if run.schedules is not None:
+                run.schedules.step(runner, steps)
 
     def after_val_epoch(self, runner: Any, metrics: Any = None) -> None:
         """Merge the ranks: the best checkpoint may be saved next."""
@@ -239,16 +242,11 @@ class BLSHook(Hook):
         run = self._started
         run.score(outputs)
         # MMEngine makes one step itself.
-        self._step_schedulers(runner, run.planner.advance(1) - 1, follow=1)
+        steps = run.planner.advance(1) - 1
+        if steps > 0 and run.schedules is not None:
+            run.schedules.step(runner, steps, follow=1)
         if run.parallel and loop.saves_now(runner):
             run.merge()
-
-    def _step_schedulers(
-        self, runner: Any, steps: int, follow: int = 0
-    ) -> None:
-        schedules = self._started.schedules
-        if schedules is not None:
-            schedules.step(runner, steps, follow)
 
     # A checkpoint
 

@@ -18,7 +18,10 @@ from torch import Tensor
 
 from bls_mm.losses.backward import LossRescaler
 from bls_mm.losses.batch_loss import batch_loss
-from bls_mm.passes.planner import Beginning, PassPlanner
+from bls_mm.losses.module_calls import SampleLosses
+from bls_mm.losses.unreduced import ignore_misfit
+from bls_mm.passes.next_pass import Beginning
+from bls_mm.passes.planner import PassPlanner
 from bls_mm.pruners.weights import mean_weight
 from bls_mm.runner.loop import is_epoch_based
 from bls_mm.runner.loop_watch import LoopWatch
@@ -86,8 +89,7 @@ class Run:
         # A compiled model would be compiled again with every hook on it, and
         # its losses may be overwritten by its next call.
         self._compiled = bool(runner.cfg.get('compile'))
-        listens = per_sample and self._of_total
-        self._listens = listens and not self._compiled
+        self._heard: Optional[SampleLosses] = None
         self._next_loader: Any = None
         self._is_whole = False  # trained on from its first batch
         self.schedules: Optional[ScheduleHooks] = None
@@ -132,6 +134,8 @@ class Run:
             by_epoch=self.by_epoch,
         )
         self.rescaler = LossRescaler(runner.optim_wrapper)
+        if per_sample and self._of_total and not self._compiled:
+            self._heard = SampleLosses(runner.model)
         self.buffer = self._make_buffer(sampler)
         self.length = RunLength(runner, self.planner)
 
@@ -141,8 +145,8 @@ class Run:
             sampler.samples.count,
             self._device,
             sampler.world_size > 1,
-            self._runner.model if self._listens else None,
-            keeps_losses=not self._compiled,
+            not self._compiled,
+            self._heard.on_misfit if self._heard else ignore_misfit,
         )
 
     # A pass
@@ -163,16 +167,13 @@ class Run:
         epoch = self._runner.epoch if self.by_epoch else None
         if not self.planner.has_begun(epoch):
             self._follow_sizes()
-        # To ask for the scores ends the wait of those that wait together.
-        planned = self.planner.find_planned(self.planner.current.number + 1)
-        scores = torch.empty(0) if planned else self.buffer.scores
-        beginning = self.planner.begin(scores, epoch)
+        beginning = self.planner.begin(self.buffer.scores, epoch)
         if not holds_batch or self.lookup is not lookup:
             beginning = beginning._replace(reads_on=False)
         self._begin_batches(beginning)
         self.length.update(self.planner)
-        if self._listens:
-            self.buffer.refresh(self._runner.model)
+        if self._heard is not None:
+            self._heard.refresh(self._runner.model)
         return beginning
 
     def _begin_batches(self, beginning: Beginning) -> None:
@@ -211,13 +212,13 @@ class Run:
         planner = self.planner
         if number == planner.current.number:
             return nullcontext()
-        planned = planner.find_planned(number)
+        planned = planner.ahead.find_indices(number)
         if planned is None and enters and number == planner.next_number:
             if not planner.may_plan(self.lookup.batch_size):
                 return None
             self.merge()
             planner.plan(self.buffer.scores)
-            planned = planner.find_planned(number)
+            planned = planner.ahead.find_indices(number)
         return None if planned is None else planner.sampler.during(planned)
 
     def pass_is_over(self) -> bool:
@@ -246,9 +247,9 @@ class Run:
     def begin_iter(self, data_batch: Any) -> None:
         """Look up which samples are in a batch and what they weigh."""
         self.batch = batch = self.lookup.find(data_batch)
-        self.rescaler.follow(self._runner.optim_wrapper)
-        self.rescaler.start(batch.weight)
-        self.buffer.expect(len(batch.ids), batch.of_samples)
+        self.rescaler.start(self._runner.optim_wrapper, batch.weight)
+        if self._heard is not None:
+            self._heard.begin(batch.size, batch.of_samples)
         self.in_hand = True
 
     def score(self, outputs: Any = None) -> None:
@@ -261,9 +262,13 @@ class Run:
         if not self.in_hand or self.batch is None:
             return
         self.in_hand = False
-        loss = self._loss_of(outputs)
+        loss = self.rescaler.loss
+        if loss is None or not self._of_total:
+            loss = self._loss_of(outputs)
         if loss is not None:
-            self.buffer.add(self.batch, loss)
+            heard = self._heard
+            calls = None if heard is None else heard.take()
+            self.buffer.add(self.batch, loss, calls)
             self.merged = False
 
     def score_early(self) -> int:
@@ -280,8 +285,6 @@ class Run:
     def _loss_of(self, outputs: Any) -> Optional[Tensor]:
         """The loss of the batch in hand; None if its step was left out."""
         total = self.rescaler.loss
-        if total is not None and self._of_total:
-            return total
         if total is None and (self.rescaler.used or self._rescale_loss):
             # A `train_step` may leave out a batch, as one with a NaN. That a
             # model never steps is told at the end of the first pass.
@@ -371,7 +374,6 @@ class Run:
         state = self.buffer.state_dict()
         new = kept.new_zeros(count - len(kept))
         state['scores'] = torch.cat([kept, new])
-        self.buffer.close()
         self.buffer = self._make_buffer(lookup.sampler)
         self.buffer.load_state_dict(state)
 
@@ -385,7 +387,8 @@ class Run:
             self.schedules.close()
         self.lookup.tracker.close()
         self.rescaler.close()
-        self.buffer.close()
+        if self._heard is not None:
+            self._heard.close()
         self.planner.sampler.detach()
 
     def _abort(self) -> None:

@@ -7,7 +7,7 @@ import types
 from collections import deque
 from enum import Enum
 from operator import is_
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 import torch
@@ -29,11 +29,6 @@ _UNCHANGING = (
 
 class UnknownStateError(Exception):
     """A module holds something whose changes cannot be seen or undone."""
-
-
-def versions(values: Iterable[Any]) -> List[int]:
-    """How often each tensor among some values was changed in place."""
-    return versions_of([v for v in values if isinstance(v, Tensor)])
 
 
 def copy_state(value: Any, known: Optional[Dict[int, Any]] = None) -> Any:

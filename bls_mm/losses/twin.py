@@ -8,7 +8,7 @@ from torch.func import vmap
 
 from .effects import Snapshot, copy_state
 from .listened import original_class
-from .values import first_tensor
+from .values import list_tensors
 
 
 class Twin:
@@ -25,6 +25,8 @@ class Twin:
     Attributes:
         module (nn.Module): The module.
         by_sample (bool): Whether it has no reduction to be left out.
+        time_first (bool): Whether its predictions are of shape (T, B, C),
+            those of a text, rather than with samples first.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -32,6 +34,7 @@ class Twin:
         self._forward: Any = original_class(module).forward
         self._override = takes_override(module)
         self.by_sample = not self._override and not has_reduction(module)
+        self.time_first = isinstance(module, nn.CTCLoss)
         self._copy: Any = None
         self._of_module: Optional[Snapshot] = None
         self._of_copy: Optional[Snapshot] = None
@@ -56,7 +59,7 @@ class Twin:
 
     def _of_each(self, args: List[Any], kwargs: Dict[str, Any]) -> Any:
         """The loss of each sample as a batch of its own."""
-        size = len(first_tensor([*args, *kwargs.values()]))
+        size = len(list_tensors([*args, *kwargs.values()])[0])
 
         def dim(value: Any) -> Any:
             if isinstance(value, (list, tuple)):

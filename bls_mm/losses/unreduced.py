@@ -5,10 +5,12 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 import torch
 from torch import Tensor, nn
 
-from .effects import RandomState, versions
+from bls_mm.runner.private import versions_of
+
+from .effects import RandomState
 from .outside import add_outside
 from .twin import Twin
-from .values import first_tensor, map_tensors, tensors_in
+from .values import list_tensors, map_tensors
 
 # Of predictions and losses: from (B,) to videos, (B, T, C, H, W).
 _NDIMS = (1, 2, 3, 4, 5)
@@ -49,24 +51,17 @@ class Call(NamedTuple):
     @property
     def predictions(self) -> Any:
         """Its first tensor; None if there is none."""
-        return first_tensor(self.values)
+        return next(iter(self.tensors), None)
 
     @property
-    def values(self) -> List[Any]:
-        """All of its values."""
-        return [*self.args, *self.kwargs.values()]
+    def tensors(self) -> List[Tensor]:
+        """All tensors that it was given."""
+        return list_tensors([*self.args, *self.kwargs.values()])
 
     @property
     def is_as_made(self) -> bool:
         """Whether no tensor was changed in place since before the call."""
-        return versions(tensors_in(self.values)) == self.versions
-
-    def has_rows(self, size: Optional[int]) -> bool:
-        """Whether its predictions are those of as many samples."""
-        if isinstance(self.module, nn.CTCLoss):  # (T, B, C)
-            predictions = self.predictions
-            return predictions.ndim == 3 and predictions.shape[1] == size
-        return has_rows(self.predictions, size)
+        return versions_of(self.tensors) == self.versions
 
 
 def ignore_misfit(module: nn.Module, reason: str) -> None:
@@ -249,7 +244,7 @@ def why_not(call: Call, size: int) -> Optional[str]:
     reasons: List[str] = []
     args = map_tensors(torch.clone, call.args)
     kwargs = {k: map_tensors(torch.clone, v) for k, v in call.kwargs.items()}
-    of_copies = versions(tensors_in([*args, *kwargs.values()]))
+    of_copies = versions_of(list_tensors([*args, *kwargs.values()]))
     copied = Call(call.twin, args, kwargs, of_copies)
     random = RandomState(call.predictions.device)
     try:
@@ -289,5 +284,5 @@ def has_rows(values: Any, size: Optional[int]) -> bool:
     return (
         isinstance(values, Tensor)
         and values.ndim in _NDIMS
-        and len(values) == size
+        and values.shape[0] == size
     )
