@@ -11,25 +11,15 @@ from torch import Tensor, nn
 
 from bls_mm.runner.private import versions_of
 
-from .effects import (
-    RandomState,
-    Snapshot,
-    UnknownStateError,
-    copy_state,
-    places,
-)
-from .listened import can_listen, listen_to, release
+from .calls import NO_ROWS, Call, has_rows
+from .copies import UnknownStateError, copy_state
+from .effects import Snapshot
+from .listened import listen_to, release
+from .loss_modules import find_loss_modules, find_places
+from .random_state import RandomState
 from .row_weights import weigh_rows
-from .twin import Twin, has_reduction, takes_override
-from .unreduced import (
-    CHANGES_INPUTS,
-    DRAWS,
-    KEEPS_STATE,
-    NO_ROWS,
-    Call,
-    has_rows,
-    why_not,
-)
+from .twin import Twin
+from .unreduced import CHANGES_INPUTS, DRAWS, KEEPS_STATE, why_not
 from .values import detach_tensors, is_plain, list_tensors, map_tensors
 
 # Batches that have to fit before calls are trusted, and batches to try.
@@ -114,12 +104,12 @@ class SampleLosses:
             for module in self._modules
         }
         self._places = [
-            place for name in found for place in places(self._model, name)
+            place for name in found for place in find_places(self._model, name)
         ]
 
     def _find(self, known: Set[int]) -> Dict[str, nn.Module]:
         """The loss modules by name, without those that cannot be copied."""
-        found = _loss_modules(self._model, self._left_alone)
+        found = find_loss_modules(self._model, self._left_alone)
         for name, module in list(found.items()):
             try:
                 if id(module) not in known:
@@ -305,23 +295,3 @@ class SampleLosses:
         if message not in self._said:
             self._said.add(message)
             print_log(message, logger='current', level=logging.WARNING)
-
-
-def _loss_modules(model: nn.Module, left_alone: Any) -> Dict[str, nn.Module]:
-    """Outermost modules that reduce a loss and keep no state, by name."""
-    found: Dict[str, nn.Module] = {}
-    for name, module in model.named_modules():
-        inside = any(name.startswith(f'{outer}.') for outer in found)
-        if not inside and _reduces(module) and module not in left_alone:
-            stateless = not [*module.parameters(), *module.buffers()]
-            if name and stateless and can_listen(module):
-                found[name] = module
-    return found
-
-
-def _reduces(module: nn.Module) -> bool:
-    return (
-        has_reduction(module)
-        or takes_override(module)
-        or type(module).__name__.endswith('Loss')
-    )

@@ -1,13 +1,14 @@
 """A copy of a loss module, which returns its losses without a reduction."""
 
-import inspect
 from typing import Any, Dict, List, Optional
 
 from torch import Tensor, nn
 from torch.func import vmap
 
-from .effects import Snapshot, copy_state
+from .copies import copy_state
+from .effects import Snapshot
 from .listened import original_class
+from .loss_modules import has_reduction, takes_override
 from .values import list_tensors
 
 
@@ -90,17 +91,6 @@ class Twin:
             vars(self._copy)['reduction'] = 'none'
         self._of_module = Snapshot(self.module)
         self._of_copy = Snapshot(self._copy)
-
-
-def takes_override(module: nn.Module) -> bool:
-    """Whether a module takes the argument that OpenMMLab's losses take."""
-    forward = inspect.signature(type(module).forward)
-    return 'reduction_override' in forward.parameters
-
-
-def has_reduction(module: nn.Module) -> bool:
-    """Whether a module says how it reduces its losses."""
-    return isinstance(getattr(module, 'reduction', None), str)
 
 
 def _as_batch(value: Any, dim: Any) -> Any:

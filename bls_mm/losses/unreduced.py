@@ -1,67 +1,23 @@
 """Calls of loss modules, made once more without the reduction."""
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, List, Optional, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from bls_mm.runner.private import versions_of
 
-from .effects import RandomState
+from .calls import NO_ROWS, Call, has_rows, join_calls
 from .outside import add_outside
-from .twin import Twin
+from .random_state import RandomState
 from .values import list_tensors, map_tensors
 
-# Of predictions and losses: from (B,) to videos, (B, T, C, H, W).
-_NDIMS = (1, 2, 3, 4, 5)
-
 # Why a module cannot be called once more, or not to any use.
-NO_ROWS = 'has no loss for each sample of some batches'
 DRAWS = 'draws random numbers'
 KEEPS_STATE = 'changes its own attributes'
 CHANGES_INPUTS = 'has arguments that are changed in place'
 
 OnMisfit = Callable[[nn.Module, str], None]
-
-
-class Call(NamedTuple):
-    """A call of a loss module, with the values that it was given.
-
-    Attributes:
-        twin (Twin): The module, and a copy of it for another call.
-        args (list): Its arguments, tensors detached.
-        kwargs (dict): Its keyword arguments, likewise.
-        versions (list[int]): How often each tensor among them had been
-            changed in place before the call.
-        output (object): What it returned, where it has no reduction to be
-            left out; else None. Defaults to None.
-    """
-
-    twin: Twin
-    args: List[Any]
-    kwargs: Dict[str, Any]
-    versions: List[int]
-    output: Any = None
-
-    @property
-    def module(self) -> nn.Module:
-        """The module."""
-        return self.twin.module
-
-    @property
-    def predictions(self) -> Any:
-        """Its first tensor; None if there is none."""
-        return next(iter(self.tensors), None)
-
-    @property
-    def tensors(self) -> List[Tensor]:
-        """All tensors that it was given."""
-        return list_tensors([*self.args, *self.kwargs.values()])
-
-    @property
-    def is_as_made(self) -> bool:
-        """Whether no tensor was changed in place since before the call."""
-        return versions_of(self.tensors) == self.versions
 
 
 def ignore_misfit(module: nn.Module, reason: str) -> None:
@@ -162,7 +118,7 @@ def _rows(calls: Sequence[Call], size: int, on_misfit: OnMisfit) -> Tensor:
     if len(calls) > 1:
         try:
             losses = _checked(
-                _joined(calls, size), len(calls) * size, on_misfit
+                join_calls(calls, size), len(calls) * size, on_misfit
             )
         except Exception:
             each = [_rows([call], size, on_misfit) for call in calls]
@@ -180,55 +136,6 @@ def _checked(call: Call, size: int, on_misfit: OnMisfit) -> Tensor:
     if not has_rows(losses, size):
         raise ValueError('Not a loss for each sample.')
     return losses
-
-
-def _joined(calls: Sequence[Call], size: int) -> Call:
-    """One call with the rows of all.
-
-    Raises:
-        ValueError: If the calls are not alike, as :func:`_joined_values`.
-        RuntimeError: Likewise.
-        TypeError: Likewise.
-    """
-    first = calls[0]
-    if any(
-        call.twin is not first.twin
-        or len(call.args) != len(first.args)
-        or call.kwargs.keys() != first.kwargs.keys()
-        for call in calls
-    ):
-        raise ValueError('Not the same call in all of the batches.')
-    return Call(
-        first.twin,
-        [_joined_values(v, size) for v in zip(*(c.args for c in calls))],
-        {
-            name: _joined_values([c.kwargs[name] for c in calls], size)
-            for name in first.kwargs
-        },
-        [],
-    )
-
-
-def _joined_values(values: Sequence[Any], size: int) -> Any:
-    """The rows of all batches, or the value that all of them have.
-
-    Raises:
-        ValueError: If it is neither.
-        RuntimeError: If rows are not alike.
-        TypeError: If some are no tensors.
-    """
-    first = values[0]
-    if all(value is first for value in values):
-        return first
-    if isinstance(first, Tensor):
-        rows = torch.cat(tuple(values))
-        if len(first) == size and len(rows) == size * len(values):
-            return rows
-    elif type(first) in (list, tuple) and len({len(v) for v in values}) == 1:
-        return type(first)(_joined_values(v, size) for v in zip(*values))
-    elif all(type(v) is type(first) and v == first for v in values):
-        return first
-    raise ValueError('Not the same in all of the batches.')
 
 
 @torch.no_grad()
@@ -277,12 +184,3 @@ def _unreduced(call: Call, on_misfit: OnMisfit) -> Any:
     if call.twin.is_changed():
         on_misfit(call.module, KEEPS_STATE)
     return losses
-
-
-def has_rows(values: Any, size: Optional[int]) -> bool:
-    """Whether these are predictions or losses with one row or map a sample."""
-    return (
-        isinstance(values, Tensor)
-        and values.ndim in _NDIMS
-        and values.shape[0] == size
-    )

@@ -11,6 +11,7 @@ from torch.utils.data import BatchSampler, DataLoader
 from bls_mm.runner.class_swap import original_class
 from bls_mm.scores.batch import Batch
 
+from .batch_ids import BatchIds
 from .batch_tracker import BatchTracker, Drawn
 from .bls_sampler import BLSSampler
 from .cut_order import CutOrder
@@ -41,6 +42,7 @@ class BatchLookup:
     ) -> None:
         self.tracker = BatchTracker(loader)
         self.sampler = sampler
+        self._ids = BatchIds(sampler)
         self._batch_sampler: Any = loader.batch_sampler
         self._device = device
         self._weights: Optional[memoryview] = None
@@ -138,7 +140,7 @@ class BatchLookup:
 
     def _look_up(self, drawn: Drawn) -> Batch:
         start = drawn.number * len(drawn.indices)
-        ids = self.sampler.to_ids(drawn.indices, start)
+        ids = self._ids.find(drawn.indices, start)
         self._note(ids)
         if self._weights is None:
             return Batch(ids, len(ids))

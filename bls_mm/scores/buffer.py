@@ -6,7 +6,8 @@ import torch
 from mmengine import dist
 from torch import Tensor
 
-from bls_mm.losses.unreduced import Call, OnMisfit, ignore_misfit
+from bls_mm.losses.calls import Call
+from bls_mm.losses.unreduced import OnMisfit, ignore_misfit
 
 from .base import Score
 from .batch import Batch
@@ -30,6 +31,7 @@ class ScoreBuffer:
 
     Attributes:
         rule (Score): The rule.
+        merged (bool): Whether all ranks know the same.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class ScoreBuffer:
         on_misfit: OnMisfit = ignore_misfit,
     ) -> None:
         self.rule = score
+        self.merged = True
         score.memory = torch.zeros_like(score.memory, device=device)
         self._scores = torch.zeros(size, dtype=torch.float32, device=device)
         self._seen = torch.zeros(
@@ -86,12 +89,14 @@ class ScoreBuffer:
             calls (list[Call], optional): What :class:`SampleLosses` heard of
                 it. Defaults to None, nothing.
         """
+        self.merged = False
         self._updates.add(batch, loss, calls)
 
     def merge(self) -> None:
         """Let all ranks know the same. To be called by all of several."""
         merge_scores(self.scores, self._seen)
         merge_memory(self.rule.memory)
+        self.merged = True
 
     def take_not_finite(self) -> int:
         """Losses of all ranks that were not finite, since the last call."""

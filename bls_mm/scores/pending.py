@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bls_mm.losses.calls import Call
 from bls_mm.losses.unreduced import (
-    Call,
     OnMisfit,
     ignore_misfit,
     losses_of_samples,
