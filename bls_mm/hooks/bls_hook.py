@@ -242,7 +242,7 @@ class BLSHook(Hook):
         # MMEngine makes one step itself.
         steps = run.planner.advance(1) - 1
         if steps > 0 and run.schedules is not None:
-            run.schedules.step(runner, steps, follow=1)
+            run.schedules.step(runner, steps, 1)
         if run.parallel and loop.saves_now(runner):
             run.merge()
 
