@@ -57,12 +57,14 @@ class Alignment(Hook):
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         run = hook_of(runner)._run
-        assert list(run.batch.ids) == data_batch['number'].tolist()
+        assert list(run.iteration.batch.ids) == data_batch['number'].tolist()
         weights = run.planner.beginning(is_new=False).weights
         if weights is not None:
             chosen = weights[data_batch['number']]
             weight = torch.where(chosen > 0, chosen, 1.0).mean()
-            assert float(run.batch.weight) == pytest.approx(float(weight))
+            assert float(run.iteration.batch.weight) == pytest.approx(
+                float(weight)
+            )
         self.iterations += 1
 
 
@@ -343,7 +345,7 @@ def test_replaced_optimizer_is_weighted(tmp_path, point):
         At(
             'after_train_iter',
             lambda _: True,
-            lambda r: weights.append(hook_of(r)._run.rescaler.loss),
+            lambda r: weights.append(hook_of(r)._run.iteration.rescaler.loss),
         ),
         'LOWEST',
     )

@@ -13,8 +13,10 @@ from odd_losses import ClassCounter, Plain
 from torch import nn
 from toy import hook_of, make_runner, train
 
-from bls_mm.losses.effects import RandomState, Snapshot, copy_state
+from bls_mm.losses.copies import copy_state
+from bls_mm.losses.effects import Snapshot
 from bls_mm.losses.module_calls import SampleLosses
+from bls_mm.losses.random_state import RandomState
 
 
 def parameters(work_dir, loss, **changes):

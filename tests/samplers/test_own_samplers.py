@@ -15,6 +15,7 @@ from torch.utils.data import DistributedSampler, Sampler, WeightedRandomSampler
 from toy import ToyDataset, hook_of, make_runner, record_scored, train
 
 from bls_mm import BLSSampler
+from bls_mm.samplers.batch_ids import BatchIds
 
 SIZE = 12
 
@@ -102,11 +103,11 @@ def test_every_distinct_item_is_a_sample(item):
     made = make(lambda order: [item(i) for i in order])
     assert made.samples.count == SIZE
     first = visit(made, 0)
-    ids = made.to_ids(first)
+    ids = BatchIds(made).find(first)
     assert sorted(ids) == list(range(SIZE))
     kept = torch.arange(SIZE) < 5
     again = visit(made, 1, kept=kept)
-    assert sorted(made.to_ids(again)) == list(range(5))
+    assert sorted(BatchIds(made).find(again)) == list(range(5))
     assert {type(x) for x in again} == {type(item(torch.tensor(3)))}
 
 
