@@ -3,22 +3,12 @@
 import pytest
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from toy import make_config, make_runner
+from toy import VALIDATED, make_config, make_runner
 
 from bls_mm.dry_run import format_plan, make_plan
 
 RANDOM = dict(type='RandomPrune', prune_ratio=0.5)
 INFOBATCH = dict(type='InfoBatch')
-VALIDATED = dict(
-    val_cfg=dict(),
-    val_dataloader=dict(
-        dataset=dict(type='ToyDataset', size=4),
-        sampler=dict(type='DefaultSampler', shuffle=False),
-        num_workers=0,
-        collate_fn=dict(type='default_collate'),
-    ),
-    val_evaluator=dict(type='ToyMetric'),
-)
 EPOCHS = dict(by_epoch=True, max_epochs=8)
 ITERS = dict(by_epoch=False, max_iters=75)
 

@@ -13,7 +13,14 @@ from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, HOOKS, LOOPS, MODELS
 from mmengine.runner import EpochBasedTrainLoop
 from torch.utils.data import DataLoader
-from toy import Recorder, ToyDataset, hook_of, make_runner, train
+from toy import (
+    VALIDATED,
+    Recorder,
+    ToyDataset,
+    hook_of,
+    make_runner,
+    train,
+)
 
 ERRORS = (TypeError, ValueError, RuntimeError)
 SAMPLER = 'train_dataloader__sampler'
@@ -161,19 +168,9 @@ def test_wrong_setting_is_refused_before_training(tmp_path, case):
 
 def test_sampler_of_validation_visits_everything(tmp_path):
     """There a pruner has no say, and needs no hook."""
-    runner = train(
-        tmp_path,
-        train_cfg=dict(by_epoch=True, max_epochs=1),
-        val_cfg=dict(),
-        val_evaluator=dict(type='ToyMetric'),
-        val_dataloader=dict(
-            dataset=dict(type='ToyDataset', size=30),
-            sampler=dict(type='BLSSampler'),
-            batch_size=4,
-            collate_fn=dict(type='default_collate'),
-        ),
-    )
-    assert sorted(runner.val_dataloader.sampler) == list(range(30))
+    loader = dict(VALIDATED['val_dataloader'], sampler=dict(type='BLSSampler'))
+    runner = train(tmp_path, **dict(VALIDATED, val_dataloader=loader))
+    assert sorted(runner.val_dataloader.sampler) == list(range(4))
 
 
 # What only the first iteration can tell

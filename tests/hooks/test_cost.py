@@ -264,7 +264,7 @@ def test_iteration_dispatches_few_operations(
     epochs = operations_by_iteration(
         watch,
         tmp_path,
-        train_dataloader__dataset=dict(type='ToyDataset', size=4000),
+        train_dataloader__dataset=dict(type='ToyDataset', size=2000),
         train_cfg__max_epochs=3,
         train_dataloader__sampler__pruner=dict(type='InfoBatch', delta=1.0),
         **BATCHES[batches],

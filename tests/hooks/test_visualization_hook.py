@@ -19,7 +19,7 @@ from pictures import Pictures, RestlessVisualizer, on_pictures
 from ranks import train_on
 from torch.utils.data import ConcatDataset as TorchConcatDataset
 from torch.utils.data import Subset
-from toy import hook_of, make_runner, train
+from toy import EVERY_EPOCH, hook_of, make_runner, train
 
 from bls_mm import BLSHook
 from bls_mm.datasets.images import NoImagesError, as_rgb, load
@@ -104,7 +104,6 @@ def test_run_of_any_length_has_about_ten_pictures(tmp_path, monkeypatch, loop):
     changes = on_pictures(
         train_cfg=loop,
         custom_hooks=hooks(num_images=0),
-        default_hooks=dict(checkpoint=None),
     )
     train(tmp_path, **changes)
     assert 8 <= len(drawn(tmp_path, 'bls_scores')) <= 11
@@ -138,7 +137,10 @@ def test_pictures_take_no_more_than_a_hundredth_of_the_time(monkeypatch):
 
 
 def test_resumed_run_draws_what_the_other_would_have_drawn(tmp_path):
-    settings = dict(custom_hooks=hooks(interval=1, num_images=0))
+    settings = dict(
+        custom_hooks=hooks(interval=1, num_images=0),
+        default_hooks=dict(checkpoint=EVERY_EPOCH),
+    )
     full, again = tmp_path / 'full', tmp_path / 'again'
     train(full, **on_pictures(**settings))
     settings.update(resume=True, load_from=str(full / 'epoch_5.pth'))
