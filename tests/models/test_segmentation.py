@@ -14,7 +14,7 @@ from bls_mm.zoo import load_config
 pytest.importorskip('mmseg')
 pytest.importorskip('mlxtend')
 
-SCENES, BATCH, ITERS = 12, 2, 36  # six passes
+SCENES, BATCH, ITERS = 12, 2, 30  # five passes
 PSPNET = 'pspnet/pspnet_r50-d8_4xb4-80k_ade20k-512x512.py'
 UNET = 'unet/unet-s5-d16_pspnet_4xb4-40k_drive-64x64.py'  # RepeatDataset
 UPERNET = 'upernet/upernet_r18_4xb4-80k_ade20k-512x512.py'

@@ -245,9 +245,8 @@ def test_launches_are_counted_in_whole_iterations(tmp_path):
 
 
 def test_measurement_has_a_process_that_returns_or_says_why():
-    args = SimpleNamespace(device='cpu', repeats=3)
-    row = benchmark.measure('update', args, batch=2)
-    assert row['ema_us']['runs'] == 3
+    args = SimpleNamespace(device='cpu', repeats=1)
+    assert set(benchmark.measure('update', args, batch=2)) == KEYS['update']
     with pytest.raises(RuntimeError, match="KeyError: 'batch'"):
         benchmark.measure('update', args)
 
