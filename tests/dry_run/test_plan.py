@@ -30,10 +30,13 @@ def hooks(**checkpoint):
     return dict(checkpoint=dict(type='CheckpointHook', **checkpoint))
 
 
+SAVING = hooks(interval=1)
+
+
 @pytest.mark.parametrize(
     'train_cfg, default_hooks',
     [
-        (EPOCHS, hooks(interval=1)),
+        (EPOCHS, SAVING),
         (dict(EPOCHS, val_interval=3), hooks(interval=3)),
         (dict(EPOCHS, val_interval=3, val_begin=4), hooks()),
         (
@@ -66,7 +69,8 @@ def test_plan_is_what_the_training_does(tmp_path, train_cfg, default_hooks):
 
 
 def table(tmp_path, **changes):
-    return format_plan(make_plan(Config(make_config(tmp_path, **changes))))
+    config = make_config(tmp_path, default_hooks=SAVING, **changes)
+    return format_plan(make_plan(Config(config)))
 
 
 def test_plan_of_a_pruned_run(tmp_path, monkeypatch):
