@@ -114,6 +114,7 @@ SETTINGS = {
     'InfoBatch': INFOBATCH,
     'SeTa': SETA,
     'RandomPrune': pruned_by(type='RandomPrune'),
+    'Importance': pruned_by(type='Importance', target_saving=0.3),
     'no pruner': pruned_by(),
     'target': pruned_by(type='InfoBatch', target_saving=0.3),
     'EMAScore': dict(INFOBATCH, **EMA),
@@ -135,11 +136,12 @@ SETTINGS = {
         )
     ),
 }
-RESUMED = ['InfoBatch', 'SeTa', 'EMAScore', 'regrouped']
+RESUMED = ['InfoBatch', 'SeTa', 'Importance', 'EMAScore', 'regrouped']
 OF_TWO_RANKS = [
     'InfoBatch',
     'SeTa',
     'RandomPrune',
+    'Importance',
     'no pruner',
     'EMAScore',
     'regrouped',
