@@ -78,7 +78,8 @@ def options(tmp_path):
 def assert_ranks_trained(tmp_path, ranks=2):
     """All did their part of three epochs, with the options of the command."""
     (path,) = (tmp_path / 'work').glob('*.py')
-    sampler = Config.fromfile(path).train_dataloader.sampler
+    cfg = Config.fromfile(path, import_custom_modules=False)
+    sampler = cfg.train_dataloader.sampler
     assert sampler.pruner.type == 'SeTa'
     assert sampler.pruner.prune_ratio == 0.2
     path = tmp_path / 'work' / 'epoch_3.pth'
