@@ -141,17 +141,18 @@ class ToyHead(ToyModel):
         factor (float): Of what it returns.
         again (float): Factor of a cross entropy of the labels that the module
             has left.
-        known (int): Labels of samples from this number on are -1.
+        known (int, optional): Labels of samples from this number on are -1.
     """
 
-    def __init__(self, loss='Plain', factor=1.0, again=0.0, known=40):
+    def __init__(self, loss='Plain', factor=1.0, again=0.0, known=None):
         super().__init__()
         self.loss = MODELS.build(dict(type=loss))
         self.factor, self.again, self.known = factor, again, known
 
     def forward(self, inputs, label, number, mode='tensor'):
         scores = self.linear(inputs)
-        label = label.where(number < self.known, -1)
+        if self.known is not None:
+            label = label.where(number < self.known, -1)
         loss = self.factor * self.loss(scores, label)
         if self.again:
             loss = loss + self.again * cross_entropy(scores, label)
