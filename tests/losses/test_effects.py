@@ -23,22 +23,11 @@ def parameters(work_dir, loss, **changes):
     ClassCounter.calls = 0
     runner = train(
         work_dir,
-        model=dict(type='ToyHead', loss=loss),
+        model=dict(type='ToyHead', loss=loss, again=0.1),
         randomness=dict(seed=3),
         **changes,
     )
     return runner, runner.model.state_dict()
-
-
-@pytest.fixture
-def logged(monkeypatch):
-    """What is said about losses."""
-    said = []
-    monkeypatch.setattr(
-        'bls_mm.losses.module_calls.print_log',
-        lambda message, logger, level: said.append(message),
-    )
-    return said
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """Checking many configs: workers, and real configs of installed packages."""
 
+import multiprocessing
 from importlib.util import find_spec
 
 import pytest
+import ranks  # noqa: F401  says what is imported before a fork
 
 from bls_mm.zoo_check import find_configs, format_results, sweep
 
@@ -39,7 +41,9 @@ ZOO = {
 }
 
 
-def test_hang_and_crash_cost_one_config(tmp_path):
+def test_hang_and_crash_cost_one_config(tmp_path, monkeypatch):
+    context = multiprocessing.get_context('forkserver')  # starts faster
+    monkeypatch.setattr(multiprocessing, 'get_context', lambda _: context)
     crash, no_training = tmp_path / 'crash.py', tmp_path / 'no_training.py'
     crash.write_text("__import__('os')._exit(1)")
     no_training.write_text('test_cfg = dict()\n')
