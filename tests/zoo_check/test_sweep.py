@@ -44,13 +44,16 @@ ZOO = {
 def test_hang_and_crash_cost_one_config(tmp_path, monkeypatch):
     context = multiprocessing.get_context('forkserver')  # starts faster
     monkeypatch.setattr(multiprocessing, 'get_context', lambda _: context)
-    crash, no_training = tmp_path / 'crash.py', tmp_path / 'no_training.py'
+    crash, hang, no_training = (
+        tmp_path / f'{name}.py' for name in ('crash', 'hang', 'no_training')
+    )
     crash.write_text("__import__('os')._exit(1)")
+    hang.write_text("__import__('time').sleep(100)")
     no_training.write_text('test_cfg = dict()\n')
-    (hang,) = sweep([no_training], timeout=0)
+    (hung,) = sweep([hang], timeout=1)
     crashed, good = sweep([crash, no_training])
-    assert hang['verdict'] == crashed['verdict'] == 'FAILED'
-    assert hang['reason'] == 'no end after 0 s'
+    assert hung['verdict'] == crashed['verdict'] == 'FAILED'
+    assert hung['reason'] == 'no end after 1 s'
     assert crashed['reason'] == 'the process died'
     assert good['verdict'] == 'no training'
     assert good['path'] == str(no_training)
