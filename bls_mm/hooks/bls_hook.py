@@ -12,13 +12,13 @@ from torch import Tensor
 from bls_mm.checkpoint.state import load_state, pack_state, read_state
 from bls_mm.checkpoint.validation import KEY
 from bls_mm.checks import check_bool
-from bls_mm.passes.forecast import describe
 from bls_mm.passes.planner import PassPlanner
 from bls_mm.registry import SCORES, build
 from bls_mm.runner import loop, private
 from bls_mm.runner.schedules import ScheduleHooks
 from bls_mm.scores import Score
 
+from .messages import announce_run, report_pass, report_run
 from .run import Run
 
 
@@ -149,7 +149,7 @@ class BLSHook(Hook):
         resumed, self._resumed = self._resumed, None
         if resumed is not None:
             self._restore(runner, run, resumed)
-        _announce(runner, run)
+        announce_run(runner, run.planner, run.by_epoch)
 
     def _restore(self, runner: Any, run: Run, state: Dict[str, Any]) -> None:
         """Go on where the checkpoint of a resumed run was saved."""
@@ -160,7 +160,8 @@ class BLSHook(Hook):
             owed = loop.steps_owed(runner, planner.current)
             if run.by_epoch:
                 owed += planner.go_to_epoch(runner.epoch)
-            self._step_schedulers(runner, owed)
+            if run.schedules is not None:
+                run.schedules.step(runner, owed)
             # Now, since a run that is over will not begin another pass.
             run.length.update(planner)
             return
@@ -177,10 +178,7 @@ class BLSHook(Hook):
         """Report the saving; give the sampler and optimizer back."""
         run = self._started
         run.close()
-        runner.logger.info(
-            f'BLS: visited {self.visited} samples instead of '
-            f'{self.visited_unpruned}, {run.planner.saved:.1%} saved.'
-        )
+        report_run(runner, run.planner)
 
     # Start and end of a pass
 
@@ -193,9 +191,11 @@ class BLSHook(Hook):
         """End the pass; make the steps of batches that did not come."""
         self._end_pass(runner)
         run = self._started
-        run.batch = None
+        run.iteration.batch = None
         if run.by_epoch:
-            self._step_schedulers(runner, run.planner.end())
+            steps = run.planner.end()
+            if run.schedules is not None:
+                run.schedules.step(runner, steps)
 
     def after_val_epoch(self, runner: Any, metrics: Any = None) -> None:
         """Merge the ranks: the best checkpoint may be saved next."""
@@ -206,7 +206,7 @@ class BLSHook(Hook):
         run = self._started
         beginning = run.begin_pass(holds_batch)
         if beginning.is_new:
-            _report(runner, run)
+            report_pass(runner, run.planner, run.by_epoch)
         return beginning.reads_on
 
     def _end_pass(self, runner: Any) -> None:
@@ -226,7 +226,8 @@ class BLSHook(Hook):
         self, runner: Any, batch_idx: int, data_batch: Any = None
     ) -> None:
         """Look up which samples are in the batch and what they weigh."""
-        self._started.begin_iter(data_batch)
+        run = self._started
+        run.iteration.begin(run.lookup.find(data_batch))
 
     def after_train_iter(
         self,
@@ -237,18 +238,13 @@ class BLSHook(Hook):
     ) -> None:
         """Score the samples of the batch; keep the schedule in step."""
         run = self._started
-        run.score(outputs)
+        run.iteration.score(run.buffer, outputs)
         # MMEngine makes one step itself.
-        self._step_schedulers(runner, run.planner.advance(1) - 1, follow=1)
+        steps = run.planner.advance(1) - 1
+        if steps > 0 and run.schedules is not None:
+            run.schedules.step(runner, steps, 1)
         if run.parallel and loop.saves_now(runner):
             run.merge()
-
-    def _step_schedulers(
-        self, runner: Any, steps: int, follow: int = 0
-    ) -> None:
-        schedules = self._started.schedules
-        if schedules is not None:
-            schedules.step(runner, steps, follow)
 
     # A checkpoint
 
@@ -260,13 +256,14 @@ class BLSHook(Hook):
             return
         run, planner = self._run, self._run.planner
         ahead = 0
-        if run.in_hand and checkpoint['meta']['iter'] == runner.iter + 1:
+        is_next = checkpoint['meta']['iter'] == runner.iter + 1
+        if run.iteration.in_hand and is_next:
             # Saved by a hook before this one, or before the batch is seen.
-            ahead = run.score_early()
+            ahead = run.iteration.score_early(run.buffer)
         checkpoint[KEY] = pack_state(
             run.buffer, planner, planner.sampler, ahead
         )
-        if run.parallel and not run.merged:
+        if run.parallel and not run.buffer.merged:
             runner.logger.warning(
                 'BLS: a checkpoint was saved in the middle of a pass, and not '
                 'by a CheckpointHook. It holds the scores of this pass from '
@@ -274,33 +271,3 @@ class BLSHook(Hook):
                 'have those from before. To save all, use '
                 'CheckpointHook(by_epoch=False).'
             )
-
-
-def _announce(runner: Any, run: Run) -> None:
-    """Log what will be pruned and what the run will cost and save."""
-    planner = run.planner
-    pruner = planner.sampler.pruner
-    if pruner is not None and not planner.prunes:
-        runner.logger.warning(
-            f'BLS prunes nothing: of the {planner.budget.passes} pass(es) of '
-            'this run, the first is never pruned, nor are those after `delta` '
-            f'({planner.delta}).'
-        )
-        return
-    unit = 'epoch' if run.by_epoch else 'pass'
-    for line in describe(planner.forecast(), pruner, unit):
-        runner.logger.info(f'BLS: {line}')
-
-
-def _report(runner: Any, run: Run) -> None:
-    """Log what the pass that begins visits."""
-    kept, full = run.planner.kept
-    saved = run.planner.saved
-    runner.message_hub.update_scalar('train/bls_kept', kept / full)
-    runner.message_hub.update_scalar('train/bls_saved', saved)
-    unit = 'epoch' if run.by_epoch else 'pass'
-    runner.logger.info(
-        f'BLS: {unit} {run.planner.current.number + 1} visits {kept} of '
-        f'{full} samples ({kept / full:.1%}), {saved:.1%} of the '
-        'visits saved so far.'
-    )

@@ -8,17 +8,14 @@ from typing import (
     ContextManager,
     Dict,
     Iterator,
-    Mapping,
     Optional,
     Sequence,
 )
 
 import torch
-from torch import Tensor
 
-from bls_mm.losses.backward import LossRescaler
-from bls_mm.losses.batch_loss import batch_loss
-from bls_mm.passes.planner import Beginning, PassPlanner
+from bls_mm.passes.next_pass import Beginning
+from bls_mm.passes.planner import PassPlanner
 from bls_mm.pruners.weights import mean_weight
 from bls_mm.runner.loop import is_epoch_based
 from bls_mm.runner.loop_watch import LoopWatch
@@ -28,8 +25,9 @@ from bls_mm.runner.schedules import ScheduleHooks
 from bls_mm.samplers.batch_lookup import BatchLookup, find_sampler
 from bls_mm.samplers.bls_sampler import BLSSampler
 from bls_mm.scores import Score
-from bls_mm.scores.batch import Batch
 from bls_mm.scores.buffer import ScoreBuffer
+
+from .iteration import Iteration
 
 
 class Run:
@@ -50,16 +48,12 @@ class Run:
         by_epoch (bool): Whether the training loop has epochs.
         planner (PassPlanner): Decides what each pass visits.
         lookup (BatchLookup): Finds the samples of a batch.
-        buffer (ScoreBuffer): Scores them.
-        rescaler (LossRescaler): Applies their weight.
+        buffer (ScoreBuffer): Their scores.
+        iteration (Iteration): Weighs their losses and scores them.
         length (RunLength): Tells the runner how long the run will be.
         schedules (ScheduleHooks, optional): Keeps the schedules in step; None
             where nobody has set it.
-        batch (Batch, optional): The last batch of the pass in hand; None
-            before its first.
-        in_hand (bool): Whether that batch has yet to be scored.
         parallel (bool): Whether there are several ranks.
-        merged (bool): Whether all ranks know the same scores.
 
     Raises:
         TypeError: If the training loop is of an unknown kind.
@@ -80,20 +74,10 @@ class Run:
     ) -> None:
         self._runner = runner
         self._score = score
-        self._loss_keys = list(loss_keys)
-        self._of_total = self._loss_keys == ['loss']
         self._rescale_loss = rescale_loss
-        # A compiled model would be compiled again with every hook on it, and
-        # its losses may be overwritten by its next call.
-        self._compiled = bool(runner.cfg.get('compile'))
-        listens = per_sample and self._of_total
-        self._listens = listens and not self._compiled
         self._next_loader: Any = None
         self._is_whole = False  # trained on from its first batch
         self.schedules: Optional[ScheduleHooks] = None
-        self.batch: Optional[Batch] = None
-        self.in_hand = False
-        self.merged = True
 
         loop = runner.train_loop
         _check_hooks(runner.hooks)
@@ -131,7 +115,7 @@ class Run:
             stream=self.lookup.plain and not self.by_epoch,
             by_epoch=self.by_epoch,
         )
-        self.rescaler = LossRescaler(runner.optim_wrapper)
+        self.iteration = Iteration(runner, loss_keys, per_sample, rescale_loss)
         self.buffer = self._make_buffer(sampler)
         self.length = RunLength(runner, self.planner)
 
@@ -140,9 +124,9 @@ class Run:
             self._score,
             sampler.samples.count,
             self._device,
-            sampler.world_size > 1,
-            self._runner.model if self._listens else None,
-            keeps_losses=not self._compiled,
+            self.parallel,
+            not self.iteration.compiled,
+            self.iteration.on_misfit,
         )
 
     # A pass
@@ -163,16 +147,12 @@ class Run:
         epoch = self._runner.epoch if self.by_epoch else None
         if not self.planner.has_begun(epoch):
             self._follow_sizes()
-        # To ask for the scores ends the wait of those that wait together.
-        planned = self.planner.find_planned(self.planner.current.number + 1)
-        scores = torch.empty(0) if planned else self.buffer.scores
-        beginning = self.planner.begin(scores, epoch)
+        beginning = self.planner.begin(self.buffer.scores, epoch)
         if not holds_batch or self.lookup is not lookup:
             beginning = beginning._replace(reads_on=False)
         self._begin_batches(beginning)
         self.length.update(self.planner)
-        if self._listens:
-            self.buffer.refresh(self._runner.model)
+        self.iteration.refresh()
         return beginning
 
     def _begin_batches(self, beginning: Beginning) -> None:
@@ -191,7 +171,7 @@ class Run:
             each,
         )
         self._is_whole = not beginning.skip
-        self.batch = None
+        self.iteration.batch = None
 
     def read_passes(self) -> Iterator[Any]:
         """Read the DataLoader of an iteration-based loop.
@@ -211,13 +191,13 @@ class Run:
         planner = self.planner
         if number == planner.current.number:
             return nullcontext()
-        planned = planner.find_planned(number)
+        planned = planner.ahead.find_indices(number)
         if planned is None and enters and number == planner.next_number:
             if not planner.may_plan(self.lookup.batch_size):
                 return None
             self.merge()
             planner.plan(self.buffer.scores)
-            planned = planner.find_planned(number)
+            planned = planner.ahead.find_indices(number)
         return None if planned is None else planner.sampler.during(planned)
 
     def pass_is_over(self) -> bool:
@@ -231,7 +211,8 @@ class Run:
             RuntimeError: If the model has never called ``update_params``.
             ValueError: If batches are not made of what was selected.
         """
-        self._check_weights()
+        if self._is_whole and self.planner.sampler.pruner is not None:
+            self.iteration.check_weights()
         self.lookup.end_pass()
         self.merge()
 
@@ -239,70 +220,6 @@ class Run:
         """Let all ranks know the same scores."""
         if self.parallel:
             self.buffer.merge()
-            self.merged = True
-
-    # An iteration
-
-    def begin_iter(self, data_batch: Any) -> None:
-        """Look up which samples are in a batch and what they weigh."""
-        self.batch = batch = self.lookup.find(data_batch)
-        self.rescaler.follow(self._runner.optim_wrapper)
-        self.rescaler.start(batch.weight)
-        self.buffer.expect(len(batch.ids), batch.of_samples)
-        self.in_hand = True
-
-    def score(self, outputs: Any = None) -> None:
-        """Score the batch in hand, unless it has been.
-
-        Args:
-            outputs (dict, optional): What the training step returned.
-                Defaults to None, not known.
-        """
-        if not self.in_hand or self.batch is None:
-            return
-        self.in_hand = False
-        loss = self._loss_of(outputs)
-        if loss is not None:
-            self.buffer.add(self.batch, loss)
-            self.merged = False
-
-    def score_early(self) -> int:
-        """Score the batch in hand before its iteration ends, if it can be.
-
-        Returns:
-            int: Iterations that have been made and are not counted yet.
-        """
-        seen = self.rescaler.loss is not None
-        if seen and self._of_total:
-            self.score()
-        return int(seen or not self.rescaler.used)
-
-    def _loss_of(self, outputs: Any) -> Optional[Tensor]:
-        """The loss of the batch in hand; None if its step was left out."""
-        total = self.rescaler.loss
-        if total is not None and self._of_total:
-            return total
-        if total is None and (self.rescaler.used or self._rescale_loss):
-            # A `train_step` may leave out a batch, as one with a NaN. That a
-            # model never steps is told at the end of the first pass.
-            if not isinstance(outputs, Mapping):
-                return None
-            if any(key not in outputs for key in self._loss_keys):
-                return None
-        return batch_loss(self._loss_keys, total, outputs or {})
-
-    def _check_weights(self) -> None:
-        """Refuse a model whose loss never comes to the optimizer wrapper."""
-        if self.rescaler.used or not self._rescale_loss:
-            return
-        if not self._is_whole:  # it is too early to tell
-            return
-        if self.planner.sampler.pruner is not None:
-            raise RuntimeError(
-                'The model did not call `optim_wrapper.update_params` in a '
-                'whole pass, so its loss cannot be weighted. Set '
-                '`rescale_loss=False` in BLSHook.'
-            )
 
     # What others replace in mid-run
 
@@ -318,7 +235,7 @@ class Run:
             sampler.attach()  # whoever sets its epoch need not know of us
         self._next_loader = loader
         # An epoch that has begun reads the DataLoader that it began with.
-        if not self.by_epoch or self.batch is None:
+        if not self.by_epoch or self.iteration.batch is None:
             self._take_next_loader()
 
     def _take_next_loader(self) -> None:
@@ -371,7 +288,6 @@ class Run:
         state = self.buffer.state_dict()
         new = kept.new_zeros(count - len(kept))
         state['scores'] = torch.cat([kept, new])
-        self.buffer.close()
         self.buffer = self._make_buffer(lookup.sampler)
         self.buffer.load_state_dict(state)
 
@@ -384,8 +300,7 @@ class Run:
         if self.schedules is not None:
             self.schedules.close()
         self.lookup.tracker.close()
-        self.rescaler.close()
-        self.buffer.close()
+        self.iteration.close()
         self.planner.sampler.detach()
 
     def _abort(self) -> None:

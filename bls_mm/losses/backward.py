@@ -40,17 +40,9 @@ class LossRescaler:
         self.used = False
         self._target: Any = None
         self._wrappers: List[Any] = []
-        self.follow(optim_wrapper)
+        self._follow(optim_wrapper)
 
-    def follow(self, optim_wrapper: Any) -> None:
-        """Wrap another optimizer wrapper, if it is another one.
-
-        Args:
-            optim_wrapper (OptimWrapper or OptimWrapperDict): The wrapper(s)
-                that the run uses now.
-        """
-        if optim_wrapper is self._target:
-            return
+    def _follow(self, optim_wrapper: Any) -> None:
         self.close()
         self._target = optim_wrapper
         self._wrappers = [optim_wrapper]
@@ -59,13 +51,19 @@ class LossRescaler:
         for wrapper in self._wrappers:
             self._wrap(wrapper)
 
-    def start(self, weight: Union[Tensor, float, None]) -> None:
+    def start(
+        self, optim_wrapper: Any, weight: Union[Tensor, float, None]
+    ) -> None:
         """Begin an iteration.
 
         Args:
-            weight (Tensor or float, optional): Factor of its loss, shape ();
+            optim_wrapper (OptimWrapper or OptimWrapperDict): The wrapper(s)
+                that the run uses now.
+            weight (Tensor or float, optional): Factor of the loss, shape ();
                 None leaves it as it is.
         """
+        if optim_wrapper is not self._target:
+            self._follow(optim_wrapper)
         self.weight = weight
         self.loss = None
 
@@ -84,12 +82,16 @@ class LossRescaler:
             loss: Tensor, *args: Any, **kwargs: Any
         ) -> None:
             self.used = True
-            seen = scalar(loss, 'The loss that goes to backward')
+            is_plain = isinstance(loss, Tensor) and not loss.ndim
+            if is_plain:
+                seen = loss.detach()
+            else:
+                seen = scalar(loss, 'The loss that goes to backward')
             self.loss = seen if self.loss is None else self.loss + seen
             weight = self.weight
             if weight is None:
                 update_params(loss, *args, **kwargs)
-            elif passes_on and isinstance(weight, Tensor) and not loss.ndim:
+            elif passes_on and is_plain and isinstance(weight, Tensor):
                 wrapper.backward = partial(backward, gradient=weight)
                 try:
                     update_params(loss, *args, **kwargs)

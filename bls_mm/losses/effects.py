@@ -1,119 +1,15 @@
-"""What a call changes besides its output, and how to keep it from that."""
+"""What a call changes besides its output."""
 
-import copy
-import functools
-import random  # noqa: TID251  to leave its state as it is
-import types
 from collections import deque
-from enum import Enum
 from operator import is_
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Dict, List, Tuple
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
-from bls_mm.runner.private import submodules, versions_of
+from bls_mm.runner.private import versions_of
 
-from .listened import original_class
-
-# Values that a loss module may hold, those of its parts included. One that
-# holds a model or a dataset is not to be copied.
-_MOST_VALUES = 2000
-_UNCHANGING = (
-    type(None), bool, int, float, complex, str, bytes, range, slice, type,
-    Enum, np.generic, torch.dtype, torch.device, torch.Size,
-    types.FunctionType, types.BuiltinFunctionType, types.ModuleType,
-)  # fmt: skip
-
-
-class UnknownStateError(Exception):
-    """A module holds something whose changes cannot be seen or undone."""
-
-
-def versions(values: Iterable[Any]) -> List[int]:
-    """How often each tensor among some values was changed in place."""
-    return versions_of([v for v in values if isinstance(v, Tensor)])
-
-
-def copy_state(value: Any, known: Optional[Dict[int, Any]] = None) -> Any:
-    """Copy a module so that a call of the copy does not change the module.
-
-    Args:
-        value (nn.Module): The module, or a value that it holds.
-        known (dict, optional): Copies by the id of what they are of. Defaults
-            to None, none yet.
-
-    Returns:
-        nn.Module: The copy, of the original class where the module is
-        listened to, and without the hooks that others have put on it.
-
-    Raises:
-        UnknownStateError: If it holds parameters, or what nobody can copy.
-    """
-    known = {} if known is None else known
-    if id(value) in known:
-        return known[id(value)]
-    if len(known) > _MOST_VALUES:
-        raise UnknownStateError('holds more than a loss needs')
-    made = _copy(value, known)
-    known[id(value)] = made
-    return made
-
-
-def _copy(value: Any, known: Dict[int, Any]) -> Any:
-    made: Any
-    if isinstance(value, _UNCHANGING) or value is Ellipsis:
-        return value
-    if isinstance(value, nn.Parameter):
-        raise UnknownStateError('holds parameters')
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    if isinstance(value, np.ndarray):
-        return value.copy()
-    if isinstance(value, types.MethodType):
-        owner = copy_state(value.__self__, known)
-        return types.MethodType(value.__func__, owner)
-    if isinstance(value, functools.partial):
-        parts = [value.func, list(value.args), dict(value.keywords)]
-        function, args, keywords = (copy_state(p, known) for p in parts)
-        return functools.partial(function, *args, **keywords)
-    if type(value) is tuple or isinstance(value, frozenset):
-        return type(value)(copy_state(v, known) for v in value)
-    if isinstance(value, dict):
-        made = known[id(value)] = copy.copy(value)
-        for name, held in value.items():
-            made[name] = copy_state(held, known)
-        return made
-    if isinstance(value, (list, set, deque)):
-        made = known[id(value)] = copy.copy(value)
-        made.clear()
-        add = made.add if isinstance(made, set) else made.append
-        for held in value:
-            add(copy_state(held, known))
-        return made
-    if not _is_plain(value):
-        raise UnknownStateError(f'holds a {type(value).__name__}')
-    cls: Any = type(value)
-    if isinstance(value, nn.Module):
-        cls = original_class(value)
-    made = known[id(value)] = object.__new__(cls)
-    for name, held in vars(value).items():
-        if isinstance(value, nn.Module) and name.endswith('_hooks'):
-            vars(made)[name] = type(held)()
-        else:
-            vars(made)[name] = copy_state(held, known)
-    return made
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether an object is all in its ``__dict__``."""
-    cls: Any = type(value)
-    return isinstance(value, nn.Module) or (
-        hasattr(value, '__dict__')
-        and cls.__reduce__ is object.__reduce__
-        and cls.__reduce_ex__ is object.__reduce_ex__
-    )
+from .copies import MOST_VALUES, UNCHANGING, is_in_dict
 
 
 class Snapshot:
@@ -157,9 +53,9 @@ class Snapshot:
 
     def _add(self, value: Any, seen: Dict[int, Any]) -> None:
         """Add what a value holds, each object once."""
-        if isinstance(value, _UNCHANGING):
+        if isinstance(value, UNCHANGING):
             return
-        if id(value) in seen or len(seen) > _MOST_VALUES:
+        if id(value) in seen or len(seen) > MOST_VALUES:
             return
         seen[id(value)] = value
         if isinstance(value, Tensor):
@@ -170,7 +66,7 @@ class Snapshot:
             self._add_parts(value, seen)
         elif isinstance(value, (list, tuple, set, frozenset, deque)):
             self._add_elements(value, seen)
-        elif _is_plain(value):
+        elif is_in_dict(value):
             self._add_parts(vars(value), seen)
 
     def _add_parts(self, held: Any, seen: Dict[int, Any]) -> None:
@@ -193,81 +89,3 @@ def _is_same(one: Any, other: Any) -> bool:
         and isinstance(one, (bool, int, float, complex, str, bytes))
         and one == other
     )
-
-
-def places(
-    model: nn.Module, name: str
-) -> List[Tuple[Dict[str, Any], str, nn.Module]]:
-    """Where the modules on the way to a named module are registered.
-
-    Returns:
-        list[tuple]: For each of them, the dict that holds it, its name there,
-        and the module.
-    """
-    found = []
-    for part in name.split('.'):
-        held = submodules(model)
-        model = held[part]
-        found.append((held, part, model))
-    return found
-
-
-class RandomState:
-    """State of the random number generators that everyone shares.
-
-    Args:
-        device (torch.device): Device of which to look at the generator, too.
-        of_torch_only (bool): Whether to leave out those of Python and NumPy,
-            which take ten times as long to read. Defaults to False.
-    """
-
-    def __init__(
-        self, device: torch.device, of_torch_only: bool = False
-    ) -> None:
-        self._device = device
-        self._module: Any = getattr(torch, device.type, None)
-        if device.type in ('cpu', 'mps', 'meta'):
-            self._module = None
-        self._torch = self._torch_states()
-        self._python: Any = None
-        if not of_torch_only:
-            self._python = random.getstate()
-            self._numpy = np.random.get_state()  # noqa: NPY002  not to draw
-
-    def is_changed(self) -> bool:
-        """Whether numbers have been drawn since."""
-        if not all(map(_equal, self._torch_states(), self._torch)):
-            return True
-        if self._python is None:
-            return False
-        now: Any = np.random.get_state()  # noqa: NPY002
-        then: Any = self._numpy
-        return (
-            random.getstate() != self._python
-            or now[2:] != then[2:]
-            or not np.array_equal(now[1], then[1])
-        )
-
-    def restore(self) -> None:
-        """Go back to the state that was read."""
-        if self._python is not None:
-            random.setstate(self._python)
-            np.random.set_state(self._numpy)  # noqa: NPY002
-        torch.set_rng_state(self._torch[0])  # noqa: TID251
-        for state in self._torch[1:]:
-            self._module.set_rng_state(state, self._device)
-
-    def _torch_states(self) -> List[Tensor]:
-        states = [torch.get_rng_state()]
-        if self._module is not None:
-            states.append(self._module.get_rng_state(self._device))
-        return states
-
-
-def _equal(one: Tensor, other: Tensor) -> bool:
-    """Whether two states are the same; they are on the CPU in any case."""
-    return _bytes(one) == _bytes(other)
-
-
-def _bytes(state: Tensor) -> bytes:
-    return np.from_dlpack(state).tobytes()

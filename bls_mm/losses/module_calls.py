@@ -9,26 +9,18 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from .effects import (
-    RandomState,
-    Snapshot,
-    UnknownStateError,
-    copy_state,
-    places,
-)
-from .effects import versions as versions_of
-from .listened import can_listen, listen_to, release
+from bls_mm.runner.private import versions_of
+
+from .calls import NO_ROWS, Call, has_rows
+from .copies import UnknownStateError, copy_state
+from .effects import Snapshot
+from .listened import listen_to, release
+from .loss_modules import find_loss_modules, find_places
+from .random_state import RandomState
 from .row_weights import weigh_rows
-from .twin import Twin, has_reduction, takes_override
-from .unreduced import (
-    CHANGES_INPUTS,
-    DRAWS,
-    KEEPS_STATE,
-    NO_ROWS,
-    Call,
-    why_not,
-)
-from .values import is_plain, map_tensors, tensors_in
+from .twin import Twin
+from .unreduced import CHANGES_INPUTS, DRAWS, KEEPS_STATE, why_not
+from .values import detach_tensors, is_plain, list_tensors, map_tensors
 
 # Batches that have to fit before calls are trusted, and batches to try.
 _ENOUGH = 2
@@ -112,12 +104,12 @@ class SampleLosses:
             for module in self._modules
         }
         self._places = [
-            place for name in found for place in places(self._model, name)
+            place for name in found for place in find_places(self._model, name)
         ]
 
     def _find(self, known: Set[int]) -> Dict[str, nn.Module]:
         """The loss modules by name, without those that cannot be copied."""
-        found = _loss_modules(self._model, self._left_alone)
+        found = find_loss_modules(self._model, self._left_alone)
         for name, module in list(found.items()):
             try:
                 if id(module) not in known:
@@ -136,16 +128,16 @@ class SampleLosses:
             weights (Tensor, optional): What to multiply the gradient of each
                 of them with, shape (size,). Defaults to None, nothing.
         """
+        self._size = None  # that of a batch that was broken off
+        # The loss of a batch of one needs no listening.
+        if not self._modules or size == 1:
+            return
         for held, name, module in self._places:
             if held.get(name) is not module:
                 self.refresh()
                 break
-        # Of a batch that was broken off.
-        self._calls = []
-        # The loss of a batch of one needs no listening.
-        self._size = size if self._modules and size > 1 else None
-        self._weights = weights
-        self._fits = True
+        self._calls, self._weights, self._fits = [], weights, True
+        self._size = size if self._modules else None
 
     def take(self) -> Optional[List[Call]]:
         """The calls that were made for the batch; None if they do not fit."""
@@ -209,20 +201,34 @@ class SampleLosses:
             self._size = None
             self.refresh()
             return forward(module, *args, **kwargs)
-        if not (twin.by_sample or isinstance(module, nn.CTCLoss)):
+        weighs = self._weights is not None and not twin.by_sample
+        if weighs and not twin.time_first:
             args, kwargs = weigh_rows(args, kwargs, self._weights)
             values = [*args, *kwargs.values()]
-        before = versions_of(tensors_in(values))
+        tensors = list_tensors(values)
+        before = versions_of(tensors)
         if self._trusts:
             output = forward(module, *args, **kwargs)
         else:
-            output = self._observed(module, forward, args, kwargs)
+            output = self._observed(module, forward, args, kwargs, tensors)
             if module in self._left_alone:
                 return output
         kept = None
         if twin.by_sample and not self._trusts:
             kept = map_tensors(torch.detach, output)
-        self._listen(module, args, kwargs, before, kept)
+        predictions: Any = tensors[0] if tensors else None
+        if twin.time_first:
+            shape = predictions.shape
+            fits = len(shape) == 3 and shape[1] == self._size
+        else:
+            fits = has_rows(predictions, self._size)
+        if fits:
+            detached = [detach_tensors(value) for value in args]
+            named = {k: detach_tensors(value) for k, value in kwargs.items()}
+            self._calls.append(Call(twin, detached, named, before, kept))
+        else:
+            self._fits = False
+            self._misfits[id(module)] += 1
         return output
 
     def _observed(
@@ -231,12 +237,11 @@ class SampleLosses:
         forward: Callable[..., Any],
         args: Sequence[Any],
         kwargs: Dict[str, Any],
+        tensors: List[Tensor],
     ) -> Any:
         """Make a call and see what else it changes."""
         state = Snapshot(module, and_class=True)
-        values = [*args, *kwargs.values()]
-        device = next((v.device for v in tensors_in(values)), None)
-        random = None if device is None else RandomState(device)
+        random = RandomState(tensors[0].device) if tensors else None
         output = forward(module, *args, **kwargs)
         if random is not None and random.is_changed():
             self._leave_alone(module, DRAWS)
@@ -248,27 +253,6 @@ class SampleLosses:
             else:
                 self._fits = False
         return output
-
-    def _listen(
-        self,
-        module: nn.Module,
-        args: Sequence[Any],
-        kwargs: Dict[str, Any],
-        versions: List[int],
-        output: Any,
-    ) -> None:
-        call = Call(
-            self._twins[id(module)],
-            [map_tensors(_detached, v) for v in args],
-            {name: map_tensors(_detached, v) for name, v in kwargs.items()},
-            versions,
-            output,
-        )
-        if call.has_rows(self._size):
-            self._calls.append(call)
-        else:
-            self._fits = False
-            self._misfits[id(module)] += 1
 
     def _try(self, calls: List[Call], size: int) -> bool:
         """Whether the calls of one of the first batches may be repeated."""
@@ -311,27 +295,3 @@ class SampleLosses:
         if message not in self._said:
             self._said.add(message)
             print_log(message, logger='current', level=logging.WARNING)
-
-
-def _detached(value: Tensor) -> Tensor:
-    return value.detach() if value.requires_grad else value
-
-
-def _loss_modules(model: nn.Module, left_alone: Any) -> Dict[str, nn.Module]:
-    """Outermost modules that reduce a loss and keep no state, by name."""
-    found: Dict[str, nn.Module] = {}
-    for name, module in model.named_modules():
-        inside = any(name.startswith(f'{outer}.') for outer in found)
-        if not inside and _reduces(module) and module not in left_alone:
-            stateless = not [*module.parameters(), *module.buffers()]
-            if name and stateless and can_listen(module):
-                found[name] = module
-    return found
-
-
-def _reduces(module: nn.Module) -> bool:
-    return (
-        has_reduction(module)
-        or takes_override(module)
-        or type(module).__name__.endswith('Loss')
-    )

@@ -4,7 +4,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 
 from torch import Tensor
 
-from .unreduced import has_rows
+from .calls import has_rows
 
 
 def weigh_rows(

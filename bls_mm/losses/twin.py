@@ -1,14 +1,15 @@
 """A copy of a loss module, which returns its losses without a reduction."""
 
-import inspect
 from typing import Any, Dict, List, Optional
 
 from torch import Tensor, nn
 from torch.func import vmap
 
-from .effects import Snapshot, copy_state
+from .copies import copy_state
+from .effects import Snapshot
 from .listened import original_class
-from .values import first_tensor
+from .loss_modules import has_reduction, takes_override
+from .values import list_tensors
 
 
 class Twin:
@@ -25,6 +26,8 @@ class Twin:
     Attributes:
         module (nn.Module): The module.
         by_sample (bool): Whether it has no reduction to be left out.
+        time_first (bool): Whether its predictions are of shape (T, B, C),
+            those of a text, rather than with samples first.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -32,6 +35,7 @@ class Twin:
         self._forward: Any = original_class(module).forward
         self._override = takes_override(module)
         self.by_sample = not self._override and not has_reduction(module)
+        self.time_first = isinstance(module, nn.CTCLoss)
         self._copy: Any = None
         self._of_module: Optional[Snapshot] = None
         self._of_copy: Optional[Snapshot] = None
@@ -56,7 +60,7 @@ class Twin:
 
     def _of_each(self, args: List[Any], kwargs: Dict[str, Any]) -> Any:
         """The loss of each sample as a batch of its own."""
-        size = len(first_tensor([*args, *kwargs.values()]))
+        size = len(list_tensors([*args, *kwargs.values()])[0])
 
         def dim(value: Any) -> Any:
             if isinstance(value, (list, tuple)):
@@ -87,17 +91,6 @@ class Twin:
             vars(self._copy)['reduction'] = 'none'
         self._of_module = Snapshot(self.module)
         self._of_copy = Snapshot(self._copy)
-
-
-def takes_override(module: nn.Module) -> bool:
-    """Whether a module takes the argument that OpenMMLab's losses take."""
-    forward = inspect.signature(type(module).forward)
-    return 'reduction_override' in forward.parameters
-
-
-def has_reduction(module: nn.Module) -> bool:
-    """Whether a module says how it reduces its losses."""
-    return isinstance(getattr(module, 'reduction', None), str)
 
 
 def _as_batch(value: Any, dim: Any) -> Any:

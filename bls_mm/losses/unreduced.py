@@ -1,72 +1,23 @@
 """Calls of loss modules, made once more without the reduction."""
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, List, Optional, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from .effects import RandomState, versions
-from .outside import add_outside
-from .twin import Twin
-from .values import first_tensor, map_tensors, tensors_in
+from bls_mm.runner.private import versions_of
 
-# Of predictions and losses: from (B,) to videos, (B, T, C, H, W).
-_NDIMS = (1, 2, 3, 4, 5)
+from .calls import NO_ROWS, Call, has_rows, join_calls
+from .outside import add_outside
+from .random_state import RandomState
+from .values import list_tensors, map_tensors
 
 # Why a module cannot be called once more, or not to any use.
-NO_ROWS = 'has no loss for each sample of some batches'
 DRAWS = 'draws random numbers'
 KEEPS_STATE = 'changes its own attributes'
 CHANGES_INPUTS = 'has arguments that are changed in place'
 
 OnMisfit = Callable[[nn.Module, str], None]
-
-
-class Call(NamedTuple):
-    """A call of a loss module, with the values that it was given.
-
-    Attributes:
-        twin (Twin): The module, and a copy of it for another call.
-        args (list): Its arguments, tensors detached.
-        kwargs (dict): Its keyword arguments, likewise.
-        versions (list[int]): How often each tensor among them had been
-            changed in place before the call.
-        output (object): What it returned, where it has no reduction to be
-            left out; else None. Defaults to None.
-    """
-
-    twin: Twin
-    args: List[Any]
-    kwargs: Dict[str, Any]
-    versions: List[int]
-    output: Any = None
-
-    @property
-    def module(self) -> nn.Module:
-        """The module."""
-        return self.twin.module
-
-    @property
-    def predictions(self) -> Any:
-        """Its first tensor; None if there is none."""
-        return first_tensor(self.values)
-
-    @property
-    def values(self) -> List[Any]:
-        """All of its values."""
-        return [*self.args, *self.kwargs.values()]
-
-    @property
-    def is_as_made(self) -> bool:
-        """Whether no tensor was changed in place since before the call."""
-        return versions(tensors_in(self.values)) == self.versions
-
-    def has_rows(self, size: Optional[int]) -> bool:
-        """Whether its predictions are those of as many samples."""
-        if isinstance(self.module, nn.CTCLoss):  # (T, B, C)
-            predictions = self.predictions
-            return predictions.ndim == 3 and predictions.shape[1] == size
-        return has_rows(self.predictions, size)
 
 
 def ignore_misfit(module: nn.Module, reason: str) -> None:
@@ -167,7 +118,7 @@ def _rows(calls: Sequence[Call], size: int, on_misfit: OnMisfit) -> Tensor:
     if len(calls) > 1:
         try:
             losses = _checked(
-                _joined(calls, size), len(calls) * size, on_misfit
+                join_calls(calls, size), len(calls) * size, on_misfit
             )
         except Exception:
             each = [_rows([call], size, on_misfit) for call in calls]
@@ -187,55 +138,6 @@ def _checked(call: Call, size: int, on_misfit: OnMisfit) -> Tensor:
     return losses
 
 
-def _joined(calls: Sequence[Call], size: int) -> Call:
-    """One call with the rows of all.
-
-    Raises:
-        ValueError: If the calls are not alike, as :func:`_joined_values`.
-        RuntimeError: Likewise.
-        TypeError: Likewise.
-    """
-    first = calls[0]
-    if any(
-        call.twin is not first.twin
-        or len(call.args) != len(first.args)
-        or call.kwargs.keys() != first.kwargs.keys()
-        for call in calls
-    ):
-        raise ValueError('Not the same call in all of the batches.')
-    return Call(
-        first.twin,
-        [_joined_values(v, size) for v in zip(*(c.args for c in calls))],
-        {
-            name: _joined_values([c.kwargs[name] for c in calls], size)
-            for name in first.kwargs
-        },
-        [],
-    )
-
-
-def _joined_values(values: Sequence[Any], size: int) -> Any:
-    """The rows of all batches, or the value that all of them have.
-
-    Raises:
-        ValueError: If it is neither.
-        RuntimeError: If rows are not alike.
-        TypeError: If some are no tensors.
-    """
-    first = values[0]
-    if all(value is first for value in values):
-        return first
-    if isinstance(first, Tensor):
-        rows = torch.cat(tuple(values))
-        if len(first) == size and len(rows) == size * len(values):
-            return rows
-    elif type(first) in (list, tuple) and len({len(v) for v in values}) == 1:
-        return type(first)(_joined_values(v, size) for v in zip(*values))
-    elif all(type(v) is type(first) and v == first for v in values):
-        return first
-    raise ValueError('Not the same in all of the batches.')
-
-
 @torch.no_grad()
 def why_not(call: Call, size: int) -> Optional[str]:
     """Why a module cannot be called without its reduction; None if it can.
@@ -249,7 +151,7 @@ def why_not(call: Call, size: int) -> Optional[str]:
     reasons: List[str] = []
     args = map_tensors(torch.clone, call.args)
     kwargs = {k: map_tensors(torch.clone, v) for k, v in call.kwargs.items()}
-    of_copies = versions(tensors_in([*args, *kwargs.values()]))
+    of_copies = versions_of(list_tensors([*args, *kwargs.values()]))
     copied = Call(call.twin, args, kwargs, of_copies)
     random = RandomState(call.predictions.device)
     try:
@@ -282,12 +184,3 @@ def _unreduced(call: Call, on_misfit: OnMisfit) -> Any:
     if call.twin.is_changed():
         on_misfit(call.module, KEEPS_STATE)
     return losses
-
-
-def has_rows(values: Any, size: Optional[int]) -> bool:
-    """Whether these are predictions or losses with one row or map a sample."""
-    return (
-        isinstance(values, Tensor)
-        and values.ndim in _NDIMS
-        and len(values) == size
-    )

@@ -1,22 +1,19 @@
 """What a loss module is called with: tensors, and tuples of them."""
 
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterable, List
 
 from torch import Tensor
 
 
-def tensors_in(value: Any) -> Iterator[Tensor]:
-    """All tensors of a value, a list or tuple of values, or nested ones."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for part in value:
-            yield from tensors_in(part)
-
-
-def first_tensor(value: Any) -> Any:
-    """The first tensor of a value; None if there is none."""
-    return next(tensors_in(value), None)
+def list_tensors(values: Iterable[Any]) -> List[Tensor]:
+    """All tensors among some values, those in lists and tuples included."""
+    found: List[Tensor] = []
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, (list, tuple)):
+            found += list_tensors(value)
+    return found
 
 
 def map_tensors(function: Callable[[Tensor], Any], value: Any) -> Any:
@@ -25,6 +22,15 @@ def map_tensors(function: Callable[[Tensor], Any], value: Any) -> Any:
         return function(value)
     if type(value) in (list, tuple):
         return type(value)(map_tensors(function, part) for part in value)
+    return value
+
+
+def detach_tensors(value: Any) -> Any:
+    """The value with all of its tensors detached."""
+    if isinstance(value, Tensor):
+        return value.detach() if value.requires_grad else value
+    if type(value) in (list, tuple):
+        return type(value)(map(detach_tensors, value))
     return value
 
 

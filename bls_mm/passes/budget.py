@@ -7,7 +7,7 @@ makes the same steps in fewer iterations.
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Optional, Tuple
 
 
 class Budget(NamedTuple):
@@ -63,6 +63,30 @@ class Budget(NamedTuple):
         passes = number + 1 - self.first_pass
         return self.first_step + passes * self.numerator // self.denominator
 
+    def changed(
+        self,
+        first_pass: int,
+        first_step: int,
+        first_visits: int,
+        pass_length: Tuple[int, int],
+        steps: Optional[int],
+    ) -> 'Budget':
+        """The budget of a run whose passes have another length from one on.
+
+        Args:
+            first_pass (int): Number of that pass.
+            first_step (int): Steps before it.
+            first_visits (int): Samples visited before it.
+            pass_length (tuple[int, int]): Iterations per pass, a fraction.
+            steps (int, optional): Iterations of the unpruned run; None if
+                instead the number of passes stays.
+        """
+        if steps is None:
+            steps = first_step + (self.passes - first_pass) * pass_length[0]
+        return Budget(
+            steps, *pass_length, first_pass, first_step, first_visits
+        )
+
     def end(self, number: int) -> int:
         """Steps at the end of a pass."""
         if number + 1 >= self.passes:
@@ -115,6 +139,29 @@ class Pass:
         width = self.last_step - self.first_step
         done = min(self.done, self.length)
         return self.first_step + width * done // self.length
+
+    @property
+    def end(self) -> int:
+        """Steps that the run should have made when the pass is over."""
+        return self.last_step if self.length else self.first_step
+
+    def advance(self, iterations: int) -> int:
+        """Count iterations as done.
+
+        Args:
+            iterations (int): Their number.
+
+        Returns:
+            int: Steps of the unpruned run that they stand for.
+        """
+        before, self.done = self.done, self.done + iterations
+        length = self.length
+        if not length:
+            return 0
+        # The difference of `step`, which would take twice as long.
+        width = self.last_step - self.first_step
+        made = width * min(before, length) // length
+        return width * min(self.done, length) // length - made
 
 
 def cut_length(length: int, first_step: int, last_step: int, cut: int) -> int:

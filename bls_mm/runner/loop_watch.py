@@ -5,7 +5,10 @@ epochs, as those of mmyolo and mmpose do, or for other data. And a run may end
 with an exception, after which no hook is called.
 """
 
+from functools import wraps
 from typing import Any, Callable
+
+from mmengine.runner import EpochBasedTrainLoop
 
 from .class_swap import release, watch
 from .pass_iterator import PassIterator
@@ -84,39 +87,34 @@ def _watching(cls: Any) -> type:
     """A subclass of a training loop class that reports to its watcher."""
 
     class Watching(cls):
-        def run_epoch(self, *args: Any, **kwargs: Any) -> Any:
-            try:
-                return super().run_epoch(*args, **kwargs)
-            except BaseException:
-                _tell_failure(self)
-                raise
+        # Properties would be asked for the DataLoader in each iteration.
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name == 'dataloader_iterator':
+                value = self.bls_watcher.replace_iterator(value)
+            super().__setattr__(name, value)
+            if name == 'dataloader':
+                self.bls_watcher.replace_loader(value)
 
-        def run_iter(self, *args: Any, **kwargs: Any) -> Any:
-            try:
-                return super().run_iter(*args, **kwargs)
-            except BaseException:
-                _tell_failure(self)
-                raise
-
-        @property
-        def dataloader(self) -> Any:
-            return vars(self)['dataloader']
-
-        @dataloader.setter
-        def dataloader(self, loader: Any) -> None:
-            self.__dict__['dataloader'] = loader
-            self.bls_watcher.replace_loader(loader)
-
-        @property
-        def dataloader_iterator(self) -> Any:
-            return vars(self)['dataloader_iterator']
-
-        @dataloader_iterator.setter
-        def dataloader_iterator(self, iterator: Any) -> None:
-            iterator = self.bls_watcher.replace_iterator(iterator)
-            self.__dict__['dataloader_iterator'] = iterator
-
+    # An epoch that MMEngine runs needs no help in each of its iterations.
+    runs_epochs = getattr(cls, 'run', None) is EpochBasedTrainLoop.run
+    for name in ('run_epoch',) if runs_epochs else ('run_epoch', 'run_iter'):
+        if hasattr(cls, name):
+            setattr(Watching, name, _watched(getattr(cls, name)))
     return Watching
+
+
+def _watched(run: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of a training loop that reports when it fails."""
+
+    @wraps(run)
+    def watched(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return run(self, *args, **kwargs)
+        except BaseException:
+            _tell_failure(self)
+            raise
+
+    return watched
 
 
 def _tell_failure(loop: Any) -> None:

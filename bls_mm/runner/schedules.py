@@ -52,6 +52,9 @@ class ScheduleHooks:
             for hook in runner.hooks
             if isinstance(hook, ParamSchedulerHook)
         ]
+        self._stepped = [
+            hook for hook in self._hooks if _is_inherited(hook, _METHODS[1])
+        ]
         others = any(map(_is_foreign, list_schedulers(runner)))
         for hook in self._hooks:
             for name in _METHODS:
@@ -72,12 +75,9 @@ class ScheduleHooks:
             follow (int): Steps that MMEngine makes after them itself, for
                 the same iterations. Defaults to 0.
         """
-        if not times:
-            return
-        hooks = [h for h in self._hooks if _is_inherited(h, _METHODS[1])]
         for left in reversed(range(times)):
             self._left = left + follow
-            for hook in hooks:
+            for hook in self._stepped:
                 hook.after_train_iter(runner, batch_idx=runner.iter)
         self._left = 0
 

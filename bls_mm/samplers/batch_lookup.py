@@ -1,23 +1,20 @@
 """Samples and loss weight of the batch in hand, on the training device."""
 
 from array import array
-from itertools import count, repeat
-from typing import Any, Iterable, List, Optional
+from typing import Any, List, Optional
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader
 
-from bls_mm.pruners.weights import mean_weights
 from bls_mm.runner.class_swap import original_class
 from bls_mm.scores.batch import Batch
 
+from .batch_ids import BatchIds
 from .batch_tracker import BatchTracker, Drawn
 from .bls_sampler import BLSSampler
-
-# Samples whose batches are cut out in advance, all at once.
-_CUT = 2**16
+from .cut_order import CutOrder
 
 
 class BatchLookup:
@@ -45,12 +42,15 @@ class BatchLookup:
     ) -> None:
         self.tracker = BatchTracker(loader)
         self.sampler = sampler
+        self._ids = BatchIds(sampler)
         self._batch_sampler: Any = loader.batch_sampler
         self._device = device
         self._weights: Optional[memoryview] = None
         self._table: Optional[Tensor] = None
         self._each = False
-        self._pieces: Optional[_Pieces] = None
+        self._order: Optional[CutOrder] = None
+        self._cut: List[Batch] = []
+        self._first = 0
         self._drawn = array('q')
         self._longest = 0
         self._left: Optional[np.ndarray] = None
@@ -89,7 +89,8 @@ class BatchLookup:
         """
         self.tracker.begin_pass(skip, number, reads_on)
         self._each = each
-        self._table, self._weights, self._pieces = weights, None, None
+        self._table, self._weights, self._order = weights, None, None
+        self._first, self._cut = 0, []
         # Before it reads on, an iteration over the sampler has begun.
         self._iterations = -1 if reads_on else self.sampler.iterations
         self._latest = self._again = -1
@@ -98,12 +99,7 @@ class BatchLookup:
             self._use_table()
             return
         order = self.sampler.ids_in_order()
-        ids = order.to(self._device)
-        means = None
-        if weights is not None:
-            means = mean_weights(weights, ids, size)
-        table = weights if each else None
-        self._pieces = _Pieces(order.numpy(), ids, means, size, table)
+        self._order = CutOrder(order, self._device, size, weights, each)
 
     def _use_table(self) -> None:
         """Look weights up on the host, sample by sample."""
@@ -123,32 +119,39 @@ class BatchLookup:
             ValueError: If the batch sampler does not draw from its sampler.
         """
         drawn = self.tracker.find(batch)
-        if self._pieces is not None:
-            piece = self._pieces.find(drawn.number)
-            if piece is not None and len(piece.ids) == len(drawn.indices):
-                if drawn.number > self._latest:
-                    self._latest = drawn.number
-                    return piece
-                # Once more, or late: in no group with those before it.
-                self._again -= 1
-                return piece._replace(group=self._again)
-            self._pieces = None  # the batch size is another one by now
+        if self._order is None:
+            return self._look_up(drawn)
+        number = drawn.number
+        place = number - self._first
+        if not 0 <= place < len(self._cut):
+            self._first, self._cut = self._order.cut(number)
+            place = number - self._first
+        found = self._cut[place] if place < len(self._cut) else None
+        if found is None or found.size != len(drawn.indices):
+            self._order = None  # the batch size is another one by now
             self._use_table()
-        return self._look_up(drawn)
+            return self._look_up(drawn)
+        if number > self._latest:
+            self._latest = number
+            return found
+        # Once more, or late: in no group with those before it.
+        self._again -= 1
+        return found._replace(group=self._again)
 
     def _look_up(self, drawn: Drawn) -> Batch:
         start = drawn.number * len(drawn.indices)
-        ids = self.sampler.to_ids(drawn.indices, start)
+        ids = self._ids.find(drawn.indices, start)
         self._note(ids)
         if self._weights is None:
-            return Batch(ids)
+            return Batch(ids, len(ids))
         # Of a few numbers this is much faster than indexing an array.
         weights = list(map(self._weights.__getitem__, ids))
         mean = sum(weights) / len(ids)
         if not self._each:
-            return Batch(ids, mean)
+            return Batch(ids, len(ids), mean)
         of_samples = torch.tensor(weights, dtype=torch.float32) / mean
-        return Batch(ids, mean, of_samples=of_samples.to(self._device))
+        of_samples = of_samples.to(self._device)
+        return Batch(ids, len(ids), mean, of_samples=of_samples)
 
     def _note(self, ids: List[int]) -> None:
         """Remember what the pass trains on; see :meth:`end_pass`."""
@@ -212,66 +215,6 @@ class BatchLookup:
             '`train_dataloader.sampler.pruner=None`, or let it make its '
             'batches of what `self.sampler` yields.'
         )
-
-
-class _Pieces:
-    """The order of a pass, cut into batches.
-
-    Many at a time, and from where they would be if nothing was skipped, so
-    that a resumed run scores the same batches at once and its scores come out
-    the same to the bit.
-
-    Args:
-        order (ndarray): Samples in order, int32 or int64, shape (M,).
-        ids (Tensor): The same on the device.
-        weights (Tensor, optional): Weight of each batch.
-        batch_size (int): Samples in a batch; the last may have fewer.
-        table (Tensor, optional): Weight of every sample, shape (N,), if each
-            has a weight of its own. Defaults to None.
-    """
-
-    def __init__(
-        self,
-        order: np.ndarray,
-        ids: Tensor,
-        weights: Optional[Tensor],
-        batch_size: int,
-        table: Optional[Tensor] = None,
-    ) -> None:
-        self._order = order
-        self._ids = ids
-        self._weights = weights
-        self._table = table
-        self._batch_size = batch_size
-        self._at_a_time = max(1, _CUT // batch_size)
-        self._first = -1
-        self._cut: List[Batch] = []
-
-    def find(self, number: int) -> Optional[Batch]:
-        """A batch by its number in the pass; None if there is none."""
-        place = number - self._first
-        if not 0 <= place < self._at_a_time or self._first < 0:
-            place = number % self._at_a_time
-            self._cut_from(number - place)
-        return self._cut[place] if place < len(self._cut) else None
-
-    def _cut_from(self, first: int) -> None:
-        size = self._batch_size
-        part = slice(first * size, (first + self._at_a_time) * size)
-        of_part: Iterable[Optional[Tensor]] = repeat(None)
-        if self._weights is not None:
-            of_part = self._weights[first : first + self._at_a_time].unbind()
-        order = np.sort(self._order[part])
-        groups = count(first) if (np.diff(order) == 0).any() else repeat(first)
-        ids = self._ids[part].long()
-        of_samples: Iterable[Optional[Tensor]] = repeat(None)
-        if self._table is not None and self._weights is not None:
-            means = self._weights[first : first + self._at_a_time]
-            means = means.repeat_interleave(size)[: len(ids)]
-            of_samples = (self._table[ids] / means).split(size)
-        pieces = ids.split(size)
-        self._cut = list(map(Batch, pieces, of_part, groups, of_samples))
-        self._first = first
 
 
 def find_sampler(loader: DataLoader) -> BLSSampler:

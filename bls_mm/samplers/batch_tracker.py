@@ -23,6 +23,7 @@ from typing import (
     List,
     Optional,
     Sequence,
+    Tuple,
 )
 
 from torch.utils.data import DataLoader
@@ -47,10 +48,9 @@ class Drawn:
         of_pass (int): Number of the pass.
         indices (list): Indices of its samples.
         reading (object): The iteration over the DataLoader that it is for.
-        key (int): Identity of the batch that has left the DataLoader.
     """
 
-    __slots__ = ('indices', 'key', 'number', 'of_pass', 'reading')
+    __slots__ = ('indices', 'number', 'of_pass', 'reading')
 
     def __init__(
         self, number: int, of_pass: int, indices: List[Any], reading: Any
@@ -59,7 +59,6 @@ class Drawn:
         self.of_pass = of_pass
         self.indices = indices
         self.reading = reading
-        self.key = 0
 
 
 class BatchTracker:
@@ -87,6 +86,7 @@ class BatchTracker:
         self._closed = False
         self._awaited: Dict[int, Drawn] = {}
         self._last: Optional[Drawn] = None
+        self._last_key = 0
         self._read = False  # since a batch has been found
         self._record: Optional[Deque[Drawn]] = None
         self._latest: Optional[Deque[Drawn]] = None
@@ -163,21 +163,22 @@ class BatchTracker:
         key = id(batch)
         drawn = self._awaited.pop(key, None)
         if drawn is None:
-            drawn = self._guess(key)
-        self._last = drawn
+            key, drawn = self._guess(key)
+        self._last, self._last_key = drawn, key
         self._read = False
         return drawn
 
-    def _guess(self, key: int) -> Drawn:
+    def _guess(self, key: int) -> Tuple[int, Drawn]:
         # Once one has been read, this identity may be that of a copy of it.
-        if not self._read and self._last is not None and self._last.key == key:
-            return self._last  # the loop trains on it once more
+        last = self._last
+        if not self._read and last is not None and self._last_key == key:
+            return key, last  # the loop trains on it once more
         # Not what the DataLoader gave: changed on its way, or made elsewhere.
         if self._awaited:
-            drawn = list(self._awaited.values())
-            reading = drawn[-1].reading
-            first = next(d for d in drawn if d.reading is reading)
-            return self._awaited.pop(first.key)
+            awaited = list(self._awaited.items())
+            reading = awaited[-1][1].reading
+            first = next(k for k, d in awaited if d.reading is reading)
+            return first, self._awaited.pop(first)
         raise RuntimeError(
             'BLSHook does not know which samples are in this batch: it did '
             'not come out of `runner.train_loop.dataloader` in this pass. A '
@@ -260,11 +261,10 @@ class BatchTracker:
         # Such workers serve one reader. If another begins, it begins for all.
         shared = self.loader.persistent_workers
         for batch in batches:
-            self._left = None
             latest = self._latest if shared else record
-            if latest:
-                self._left = drawn = latest.popleft()
-                drawn.key = key = id(batch)
+            self._left = drawn = latest.popleft() if latest else None
+            if drawn is not None:
+                key = id(batch)
                 self._read = True
                 # One that had this identity before is gone.
                 awaited.pop(key, None)

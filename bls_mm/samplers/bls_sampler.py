@@ -1,14 +1,11 @@
 """The sampler that visits only the selected samples."""
 
-import operator
 from contextlib import contextmanager
 from itertools import chain
 from typing import (
     Any,
-    Callable,
     Dict,
     Iterator,
-    List,
     NamedTuple,
     Optional,
     Sized,
@@ -26,7 +23,7 @@ from bls_mm.pruners import Pruner
 from bls_mm.registry import PRUNERS, build
 
 from .inner_order import InnerOrder
-from .items import Unwrapper
+from .items import Items
 from .order import deal, filter_order, make_order, padded
 from .two_samplers import become_both
 
@@ -143,7 +140,6 @@ class BLSSampler(Sampler):
         self._batch_size: Optional[int] = None
         self._indices: Optional[Tensor] = None
         self.reset()
-        self._unwrapper = Unwrapper()
         if self._inner is not None:
             become_both(self, self._inner.sampler_type)
 
@@ -160,8 +156,8 @@ class BLSSampler(Sampler):
         self.reset()
         self._attached = True
         self._batch_size = batch_size
-        if self._inner is not None and self._inner.items is not None:
-            self.samples = SampleIds(len(self._inner.items))
+        if self.inner_items is not None:
+            self.samples = SampleIds(len(self.inner_items))
         else:
             self.samples = sample_ids(self.dataset)
         if batch_size is not None and self._inner is None:
@@ -181,6 +177,11 @@ class BLSSampler(Sampler):
         self._attached = False
 
     @property
+    def inner_items(self) -> Optional[Items]:
+        """What it yields, if that is not indices but items of ``inner``."""
+        return None if self._inner is None else self._inner.items
+
+    @property
     def full_size(self) -> int:
         """Number of indices in an unpruned pass, without padding."""
         if self._inner is not None:
@@ -192,8 +193,9 @@ class BLSSampler(Sampler):
     @property
     def sizes(self) -> Sizes:
         """What the plan of a run depends on."""
-        items = None if self._inner is None else self._inner.items
-        samples = len(self.dataset) if items is None else len(items)
+        samples = len(
+            self.dataset if self.inner_items is None else self.inner_items
+        )
         return Sizes(samples, self.full_size)
 
     def look_ahead(self, epoch: int) -> None:
@@ -344,69 +346,17 @@ class BLSSampler(Sampler):
         self.epoch = epoch
         self._indices = None
 
-    def to_ids(self, indices: List[Any], start: int = 0) -> List[int]:
-        """Turn what a batch sampler has yielded into sample ids.
-
-        Args:
-            indices (list): Indices of a batch: integers of any library or
-                items of ``inner``, or tuples or lists that hold them.
-            start (int): Place of the batch in the pass if the batch sampler
-                cut it into batches of this size. Defaults to 0.
-
-        Returns:
-            list[int]: Ids of their samples.
-
-        Raises:
-            ValueError: If it cannot be told which samples they are.
-        """
-        # Of plain integers the first and the last tell.
-        plain = type(indices[0]) is type(indices[-1]) is int
-        if not plain or self._number is not None:
-            indices = self._unwrapper.unwrap(
-                indices, self._number_of, self._in_order, start
-            )
-        of_index = self.samples.of_index
-        if of_index is None:
-            return indices
-        # Of a few numbers this is much faster than indexing an array.
-        return list(map(of_index.numpy().data.__getitem__, indices))
-
-    @property
-    def _number(self) -> Optional[Callable[[Any], int]]:
-        """The number of an item, unless items are indices."""
-        if self._inner is None or self._inner.items is None:
-            return None
-        return self._inner.items.number
-
-    def _number_of(self, item: Any) -> int:
-        """The number of an index or item.
-
-        Raises:
-            IndexError: If there is no such index.
-            KeyError: If there is no such item.
-            TypeError: If it is neither.
-        """
-        if self._number is not None:
-            return self._number(item)
-        if isinstance(item, bool):
-            raise TypeError('A flag is no index.')
-        return range(len(self.dataset))[operator.index(item)]
-
-    def _in_order(self) -> List[int]:
-        return self._current().tolist()
-
     def ids_in_order(self) -> Tensor:
         """Sample ids of all indices of this rank in the current pass.
 
         Returns:
             Tensor: Int32 or int64, shape (len(self),), on the CPU.
         """
-        of_index = self.samples.of_index
-        if of_index is None:
-            return self._current()
-        return of_index[self._current().long()]
+        of_index, indices = self.samples.of_index, self.indices_in_order()
+        return indices if of_index is None else of_index[indices.long()]
 
-    def _current(self) -> Tensor:
+    def indices_in_order(self) -> Tensor:
+        """All indices of this rank in the current pass, or item numbers."""
         if self._indices is None:
             self._indices = self._of_rank(self._order(self.epoch))
         return self._indices
@@ -415,12 +365,11 @@ class BLSSampler(Sampler):
         """Iterate over the indices of this rank."""
         self.iterations += 1
         # Not a generator function: one more resumption an index takes time.
-        chunks = self._current().split(_CHUNK)
+        chunks = self.indices_in_order().split(_CHUNK)
         indices = chain.from_iterable(chunk.tolist() for chunk in chunks)
-        items = self._inner.items if self._inner is not None else None
-        if items is None:
+        if self.inner_items is None:
             return indices
-        return map(items.values.__getitem__, indices)
+        return map(self.inner_items.values.__getitem__, indices)
 
     def __len__(self) -> int:
         """Number of indices of this rank in the current pass."""

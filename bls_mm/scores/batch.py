@@ -13,6 +13,8 @@ class Batch(NamedTuple):
     Attributes:
         ids (Tensor or list[int]): Ids of its samples, int64, shape (B,), on
             the device of the scores; or a list.
+        size (int): Their number B. The length of a tensor takes much longer
+            to find than a number.
         weight (Tensor or float, optional): Mean weight of its samples, shape
             (); None if all weigh 1. Defaults to None.
         group (int, optional): Batches that follow each other with the same
@@ -23,6 +25,7 @@ class Batch(NamedTuple):
     """
 
     ids: Ids
+    size: int
     weight: Union[Tensor, float, None] = None
     group: Optional[int] = None
     of_samples: Optional[Tensor] = None

@@ -4,10 +4,10 @@ from typing import Any, Dict, List, Optional
 
 import torch
 from mmengine import dist
-from torch import Tensor, nn
+from torch import Tensor
 
-from bls_mm.losses.module_calls import SampleLosses
-from bls_mm.losses.unreduced import ignore_misfit
+from bls_mm.losses.calls import Call
+from bls_mm.losses.unreduced import OnMisfit, ignore_misfit
 
 from .base import Score
 from .batch import Batch
@@ -23,14 +23,15 @@ class ScoreBuffer:
         size (int): Number of samples N.
         device (torch.device): Where the losses are.
         parallel (bool): Whether other ranks see other batches.
-        model (nn.Module, optional): Model to listen to for the losses of
-            single samples. Defaults to None.
         keeps_losses (bool): Whether losses stay as they are until the next
             batches have been scored; those of a compiled model may be
             overwritten. Defaults to True.
+        on_misfit (callable, optional): What to call if the losses of samples
+            cannot be told, see :func:`losses_of_samples`. Defaults to nothing.
 
     Attributes:
         rule (Score): The rule.
+        merged (bool): Whether all ranks know the same.
     """
 
     def __init__(
@@ -39,24 +40,24 @@ class ScoreBuffer:
         size: int,
         device: torch.device,
         parallel: bool,
-        model: Optional[nn.Module] = None,
         keeps_losses: bool = True,
+        on_misfit: OnMisfit = ignore_misfit,
     ) -> None:
         self.rule = score
+        self.merged = True
         score.memory = torch.zeros_like(score.memory, device=device)
         self._scores = torch.zeros(size, dtype=torch.float32, device=device)
         self._seen = torch.zeros(
             size if parallel else 0, dtype=torch.uint8, device=device
         )
         self._not_finite = NonFiniteCount(device)
-        self._heard = SampleLosses(model) if model is not None else None
         self._updates = ScoreUpdates(
             score,
             self._scores,
             self._seen,
             self._not_finite,
             keeps_losses,
-            self._heard.on_misfit if self._heard else ignore_misfit,
+            on_misfit,
         )
 
     @property
@@ -74,43 +75,28 @@ class ScoreBuffer:
     def device(self) -> torch.device:
         return self._scores.device
 
-    def refresh(self, model: Optional[nn.Module] = None) -> None:
-        """Look again for what to listen to. To be called once a pass.
-
-        Args:
-            model (nn.Module, optional): The model, if it may be another one.
-                Defaults to None, the same.
-        """
-        if self._heard is not None:
-            self._heard.refresh(model)
-
-    def expect(self, size: int, weights: Optional[Tensor] = None) -> None:
-        """Listen for the losses of the samples of the next batch.
-
-        Args:
-            size (int): Number of its samples.
-            weights (Tensor, optional): What to multiply the gradient of each
-                of them with, shape (size,). Defaults to None, nothing.
-        """
-        if self._heard is not None:
-            self._heard.begin(size, weights)
-
-    def add(self, batch: Batch, loss: Tensor) -> None:
+    def add(
+        self,
+        batch: Batch,
+        loss: Tensor,
+        calls: Optional[List[Call]] = None,
+    ) -> None:
         """Score a batch, now or with those that come.
 
         Args:
             batch (Batch): The batch.
             loss (Tensor): Its loss, detached, shape ().
+            calls (list[Call], optional): What :class:`SampleLosses` heard of
+                it. Defaults to None, nothing.
         """
-        calls: Optional[List[Any]] = None
-        if self._heard is not None:
-            calls = self._heard.take()
+        self.merged = False
         self._updates.add(batch, loss, calls)
 
     def merge(self) -> None:
         """Let all ranks know the same. To be called by all of several."""
         merge_scores(self.scores, self._seen)
         merge_memory(self.rule.memory)
+        self.merged = True
 
     def take_not_finite(self) -> int:
         """Losses of all ranks that were not finite, since the last call."""
@@ -118,11 +104,6 @@ class ScoreBuffer:
         count = self._not_finite.take()
         dist.all_reduce(count)
         return int(count)
-
-    def close(self) -> None:
-        """Stop listening to the model."""
-        if self._heard is not None:
-            self._heard.close()
 
     def state_dict(self) -> Dict[str, Any]:
         """What the run knows about its samples.

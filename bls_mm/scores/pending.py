@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bls_mm.losses.calls import Call
 from bls_mm.losses.unreduced import (
-    Call,
     OnMisfit,
     ignore_misfit,
     losses_of_samples,
@@ -99,6 +99,7 @@ class ScoreUpdates:
         self._losses: List[Tensor] = []
         self._calls: List[List[Call]] = []
         self._group: Optional[int] = None
+        self._size = 0
 
     def add(
         self,
@@ -118,12 +119,12 @@ class ScoreUpdates:
         """
         if self._ids and (
             batch.group != self._group
-            or len(batch.ids) != len(self._ids[0])
+            or batch.size != self._size
             or (calls is None) == bool(self._calls)
         ):
             self.flush()
         if not self._ids:
-            self._group = batch.group
+            self._group, self._size = batch.group, batch.size
             self._most = self._most_to_keep(calls)
         self._ids.append(batch.ids)
         self._losses.append(loss)
@@ -148,8 +149,9 @@ class ScoreUpdates:
         loss = torch.stack(self._losses)
         self._not_finite.add(loss)
         if self._calls:
-            size = len(self._ids[0])
-            loss = losses_of_samples(self._calls, loss, size, self._on_misfit)
+            loss = losses_of_samples(
+                self._calls, loss, self._size, self._on_misfit
+            )
         if isinstance(self._ids[0], Tensor):
             self._update(torch.stack(self._ids), loss)
         else:

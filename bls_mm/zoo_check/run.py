@@ -16,7 +16,8 @@ from bls_mm.config.pruning import add_pruning, type_name
 from bls_mm.runner.schedules import list_schedulers
 from bls_mm.zoo import load_config
 
-from .shrink import PASSES, small_settings
+from .scale import PASSES
+from .shrink import small_settings
 from .witness import CheckError, RecordingScore, Witness
 
 VERDICTS = ('passed', 'refused', 'broken', 'FAILED')

@@ -5,7 +5,7 @@ from blobs import write_blobs
 from mmengine.config import Config
 from mmengine.runner import Runner
 from pictures import on_pictures
-from toy import make_config
+from toy import EVERY_EPOCH, make_config
 
 _count = 0
 
@@ -17,7 +17,9 @@ def train_from_file(work_dir, **changes):
     config = make_config(work_dir, **changes)
     config['experiment_name'] = f'analyze{_count}'
     logger = dict(type='LoggerHook', interval=1)
-    config['default_hooks']['logger'] = logger
+    hooks = config['default_hooks']
+    saving = hooks['checkpoint'] or EVERY_EPOCH
+    hooks.update(logger=logger, checkpoint=saving)
     imports = dict(imports=['toy', 'pictures'], allow_failed_imports=False)
     runner = Runner.from_cfg(Config(dict(config, custom_imports=imports)))
     runner.train()

@@ -4,7 +4,7 @@ import os
 import shutil
 
 import pytest
-from toy import make_runner
+from toy import EVERY_EPOCH, VALIDATED, make_runner
 from toy import train as train_toy
 
 from bls_mm.checkpoint.files import find_checkpoint, is_complete
@@ -18,16 +18,10 @@ def trained(tmp_path_factory):
     train_toy(
         folder,
         train_cfg=dict(by_epoch=True, max_epochs=4),
-        default_hooks__checkpoint__save_best='acc',
-        default_hooks__checkpoint__rule='greater',
-        val_dataloader=dict(
-            dataset=dict(type='ToyDataset', size=4),
-            sampler=dict(type='DefaultSampler', shuffle=False),
-            batch_size=4,
-            collate_fn=dict(type='default_collate'),
+        default_hooks__checkpoint=dict(
+            EVERY_EPOCH, save_best='acc', rule='greater'
         ),
-        val_cfg=dict(),
-        val_evaluator=dict(type='ToyMetric'),
+        **VALIDATED,
     )
     return folder
 

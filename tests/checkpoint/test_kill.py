@@ -7,6 +7,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
+import torch
+from forked import ForkedTraining
 
 from bls_mm.checkpoint.files import find_checkpoint
 from tools.dev.resume_check.__main__ import Result, check_case, make_table
@@ -28,6 +30,20 @@ CASES = {
 }
 
 
+@pytest.fixture
+def quick_start(monkeypatch):
+    """Fork trainings of one rank, unless they might find a GPU."""
+    start = Run.start
+
+    def fork(run, place):
+        if run.ranks > 1 or torch.cuda.is_available():
+            return start(run, place)
+        return ForkedTraining(place / 'run.py', place / 'output.log')
+
+    monkeypatch.setattr(Run, 'start', fork)
+
+
+@pytest.mark.usefixtures('quick_start')
 @pytest.mark.parametrize('name', CASES)
 def test_run_that_is_killed_is_the_run_that_was_not(tmp_path, name):
     *case, moments = CASES[name]

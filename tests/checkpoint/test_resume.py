@@ -6,7 +6,15 @@ import pytest
 import torch
 from mmengine.runner import FlexibleRunner
 from states import at, having, through
-from toy import SavesAt, StopAt, hook_of, make_config, make_runner, train
+from toy import (
+    EVERY_EPOCH,
+    SavesAt,
+    StopAt,
+    hook_of,
+    make_config,
+    make_runner,
+    train,
+)
 
 PRUNERS = ['InfoBatch', 'SeTa', 'RandomPrune', 'Importance']
 SCHEDULE = [
@@ -17,7 +25,7 @@ SCHEDULE = [
 
 
 def saving_every(iterations=None):
-    settings = dict(type='CheckpointHook', interval=1)
+    settings = dict(EVERY_EPOCH)
     if iterations:
         settings.update(by_epoch=False, interval=iterations)
     return dict(default_hooks=dict(checkpoint=settings))
@@ -172,7 +180,8 @@ def test_resume_loads_no_batch_that_was_trained_on(tmp_path, monkeypatch):
 
 
 def test_other_batch_size_keeps_the_scores_at_the_end_of_an_epoch(tmp_path):
-    runner = train(tmp_path, train_cfg=dict(by_epoch=True, max_epochs=4))
+    loop = dict(by_epoch=True, max_epochs=4)
+    runner = train(tmp_path, train_cfg=loop, **saving_every())
     resumed = make_runner(
         tmp_path,
         resume=True,
@@ -230,7 +239,7 @@ def test_checkpoint_without_scores_can_be_resumed(tmp_path, by_epoch):
 
 
 def test_load_from_alone_starts_with_new_scores(tmp_path):
-    train(tmp_path / 'first')
+    train(tmp_path / 'first', **saving_every())
     last = tmp_path / 'first' / 'epoch_8.pth'
     runner = make_runner(tmp_path / 'second', load_from=str(last))
     runner.register_hook(StopAt(0))
@@ -265,7 +274,7 @@ def test_checkpoint_of_a_hook_of_ones_own_is_as_good(
     tmp_path, loop, first, iteration
 ):
     """Also where it saves before BLSHook has counted the iteration."""
-    changes = dict(param_scheduler=SCHEDULE[:2], default_hooks=dict())
+    changes = dict(param_scheduler=SCHEDULE[:2])
     if loop == 'iterations':
         changes['train_cfg'] = dict(by_epoch=False, max_iters=80)
     save = dict(by_epoch=False)
@@ -290,7 +299,7 @@ def test_epoch_saved_in_its_middle_as_if_at_its_end_is_left(
     tmp_path, first, iteration
 ):
     """MMEngine's default, `by_epoch=True`, notes the next epoch."""
-    changes = dict(param_scheduler=SCHEDULE[:2], default_hooks=dict())
+    changes = dict(param_scheduler=SCHEDULE[:2])
     resumed = save_and_resume(
         tmp_path / 'broken', first, iteration, {}, **changes
     )
@@ -318,7 +327,6 @@ def test_iterations_saved_as_an_epoch_reach_the_end_of_the_plan(
     """MMEngine then notes an iteration less than were made."""
     changes = dict(
         param_scheduler=SCHEDULE[:2],
-        default_hooks=dict(),
         train_cfg=dict(by_epoch=False, max_iters=80),
     )
     resumed = save_and_resume(tmp_path / 'broken', first, 23, {}, **changes)
@@ -331,7 +339,8 @@ def test_iterations_saved_as_an_epoch_reach_the_end_of_the_plan(
 @pytest.mark.filterwarnings('ignore:Detected call of .scheduler.step')
 def test_epochs_that_a_resumed_run_leaves_out_are_left_out(tmp_path):
     """A hook after validation saves when the epoch is counted already."""
-    runner = train(tmp_path, train_cfg=dict(by_epoch=True, max_epochs=3))
+    loop = dict(by_epoch=True, max_epochs=3)
+    runner = train(tmp_path, train_cfg=loop, **saving_every())
     path = tmp_path / 'epoch_3.pth'
     checkpoint = torch.load(path, weights_only=False)
     checkpoint['meta']['epoch'] = 5
@@ -412,7 +421,7 @@ def test_state_loads_without_trust(tmp_path, checkpoint):
 
 @pytest.mark.parametrize('by_epoch', [True, False])
 def test_finished_run_has_nothing_left_when_it_is_resumed(tmp_path, by_epoch):
-    changes = dict() if by_epoch else SAVED
+    changes = saving_every() if by_epoch else SAVED
     first = train(tmp_path, **changes)
     again = train(tmp_path, resume=True, **changes)
     assert again.iter == again.max_iters == first.iter
@@ -447,8 +456,10 @@ def test_checkpoint_without_state_starts_new_scores_and_says_so(
 
 def test_state_is_left_alone_by_a_run_without_the_hook(tmp_path):
     """A run of a plain config loads what a pruned one has saved."""
-    train(tmp_path, train_cfg=dict(by_epoch=True, max_epochs=4))
+    loop = dict(by_epoch=True, max_epochs=4)
+    train(tmp_path, train_cfg=loop, **saving_every())
     plain = dict(
+        **saving_every(),
         train_dataloader__sampler=dict(type='DefaultSampler', shuffle=True),
         custom_hooks=[dict(type='Recorder')],
     )

@@ -12,7 +12,7 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.optim import OneCycleParamScheduler
-from toy import train
+from toy import EVERY_EPOCH, VALIDATED, train
 
 from bls_mm.checkpoint import unpickler
 from bls_mm.checkpoint.trusted import load_checkpoint, trust_mmengine_classes
@@ -55,23 +55,14 @@ SCHEDULES = [
 def checkpoints(tmp_path_factory):
     """A checkpoint of a run with each kind of schedule."""
     files = []
-    validated = dict(
-        val_dataloader=dict(
-            dataset=dict(type='ToyDataset'),
-            sampler=dict(type='DefaultSampler', shuffle=False),
-            batch_size=4,
-            collate_fn=dict(type='default_collate'),
-        ),
-        val_cfg=dict(),
-        val_evaluator=dict(type='ToyMetric'),
-    )
     for schedule in SCHEDULES:
         folder = tmp_path_factory.mktemp(schedule['type'])
         train(
             folder,
             param_scheduler=schedule,
             train_cfg__max_epochs=2,
-            **validated,
+            default_hooks__checkpoint=EVERY_EPOCH,
+            **VALIDATED,
         )
         files.append(folder / 'epoch_2.pth')
     return files

@@ -1,13 +1,14 @@
 """`bls_mm report`: what it prints and writes."""
 
 import pytest
-from toy import train
+from toy import EVERY_EPOCH, train
 
 from bls_mm.commands import report
 
 
 def test_command_prints_the_answer_and_the_files(tmp_path, capsys):
-    train(tmp_path, train_cfg__max_epochs=1)
+    saving = dict(default_hooks__checkpoint=EVERY_EPOCH)
+    train(tmp_path, train_cfg__max_epochs=1, **saving)
     # A config in the work dir is what a run from a file leaves.
     config = 'train_cfg = dict(max_epochs=1)\ntrain_dataloader = dict(\n'
     config += "    dataset=dict(type='ToyDataset'), batch_size=4,\n"

@@ -18,9 +18,12 @@ from torch.utils.data import Subset
 from bls_mm.datasets.sample_ids import (
     SampleIds,
     compact,
+    first_indices,
+    index_of,
     one_round,
     sample_ids,
 )
+from bls_mm.datasets.wrappers import find_source
 
 
 class Samples(BaseDataset):
@@ -202,6 +205,11 @@ def test_ids_agree_with_a_walk_to_the_sample(name):
     assert sorted(set(found.tolist())) == list(range(ids.count))
     # One id a leaf and one leaf an id.
     assert len(set(zip(found.tolist(), leaves))) == ids.count
+    firsts = [found.tolist().index(i) for i in range(ids.count)]
+    assert first_indices(ids).tolist() == firsts
+    assert [index_of(ids, i) for i in range(ids.count)] == firsts
+    sources = [find_source(dataset, index) for index in range(len(dataset))]
+    assert [(id(each.dataset), each.index) for each in sources] == leaves
 
 
 @pytest.mark.parametrize(

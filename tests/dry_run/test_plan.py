@@ -3,22 +3,12 @@
 import pytest
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from toy import make_config, make_runner
+from toy import VALIDATED, make_config, make_runner
 
 from bls_mm.dry_run import format_plan, make_plan
 
 RANDOM = dict(type='RandomPrune', prune_ratio=0.5)
 INFOBATCH = dict(type='InfoBatch')
-VALIDATED = dict(
-    val_cfg=dict(),
-    val_dataloader=dict(
-        dataset=dict(type='ToyDataset', size=4),
-        sampler=dict(type='DefaultSampler', shuffle=False),
-        num_workers=0,
-        collate_fn=dict(type='default_collate'),
-    ),
-    val_evaluator=dict(type='ToyMetric'),
-)
 EPOCHS = dict(by_epoch=True, max_epochs=8)
 ITERS = dict(by_epoch=False, max_iters=75)
 
@@ -40,10 +30,13 @@ def hooks(**checkpoint):
     return dict(checkpoint=dict(type='CheckpointHook', **checkpoint))
 
 
+SAVING = hooks(interval=1)
+
+
 @pytest.mark.parametrize(
     'train_cfg, default_hooks',
     [
-        (EPOCHS, hooks(interval=1)),
+        (EPOCHS, SAVING),
         (dict(EPOCHS, val_interval=3), hooks(interval=3)),
         (dict(EPOCHS, val_interval=3, val_begin=4), hooks()),
         (
@@ -76,7 +69,8 @@ def test_plan_is_what_the_training_does(tmp_path, train_cfg, default_hooks):
 
 
 def table(tmp_path, **changes):
-    return format_plan(make_plan(Config(make_config(tmp_path, **changes))))
+    config = make_config(tmp_path, default_hooks=SAVING, **changes)
+    return format_plan(make_plan(Config(config)))
 
 
 def test_plan_of_a_pruned_run(tmp_path, monkeypatch):

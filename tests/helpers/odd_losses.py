@@ -134,16 +134,26 @@ class InPlace(_Loss):
 
 @MODELS.register_module(force=True)
 class ToyHead(ToyModel):
-    """The toy model with a loss module, and what is done outside of it."""
+    """The toy model with a loss module, and what is done outside of it.
 
-    def __init__(self, loss='Plain', factor=1.0, constant=0.0):
+    Args:
+        loss (str): Type of the module.
+        factor (float): Of what it returns.
+        again (float): Factor of a cross entropy of the labels that the module
+            has left.
+        known (int, optional): Labels of samples from this number on are -1.
+    """
+
+    def __init__(self, loss='Plain', factor=1.0, again=0.0, known=None):
         super().__init__()
         self.loss = MODELS.build(dict(type=loss))
-        self.factor = factor
-        self.constant = constant
+        self.factor, self.again, self.known = factor, again, known
 
     def forward(self, inputs, label, number, mode='tensor'):
         scores = self.linear(inputs)
-        loss = self.loss(scores, label) * self.factor + self.constant
-        # As the label that the loss module leaves.
-        return dict(loss=loss + 0.1 * cross_entropy(scores, label))
+        if self.known is not None:
+            label = label.where(number < self.known, -1)
+        loss = self.factor * self.loss(scores, label)
+        if self.again:
+            loss = loss + self.again * cross_entropy(scores, label)
+        return dict(loss=loss)

@@ -1,6 +1,7 @@
 """Toy trainings on several ranks, each a process of its own."""
 
 import faulthandler
+import multiprocessing
 import os
 
 import torch
@@ -13,6 +14,17 @@ from bls_mm.scores.buffer import ScoreBuffer
 from bls_mm.trusted import trust_mmengine_classes
 
 WRAPPER = dict(type='MMDistributedDataParallel', device_ids=None)
+# Ranks are forked from a process that has imported what takes seconds. It has
+# no threads yet, and may not have looked for a GPU, as MMEngine does.
+multiprocessing.set_forkserver_preload(
+    ['mmengine.runner', 'torch.distributed.fsdp', 'torch._dynamo']
+)
+
+
+def start_ranks(world_size, target, *args):
+    """Call a function with the rank and these arguments on all ranks."""
+    method = 'spawn' if torch.cuda.is_available() else 'forkserver'
+    mp.start_processes(target, args, world_size, start_method=method)
 
 
 def work(rank, world_size, folder, changes):
@@ -113,7 +125,7 @@ def count_collectives(runner):
 def train_on(world_size, folder, target=work, **changes):
     """Results of all ranks."""
     folder.mkdir()
-    mp.spawn(target, (world_size, folder, changes), nprocs=world_size)
+    start_ranks(world_size, target, world_size, folder, changes)
     return [
         torch.load(folder / f'{rank}.pth', weights_only=False)
         for rank in range(world_size)

@@ -10,15 +10,12 @@ commits to the bit, record both on one machine::
 """
 
 import argparse
-import os
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple
 
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from mmengine.registry import DATA_SAMPLERS
 from mmengine.runner import Runner
 from observed import (
@@ -29,6 +26,7 @@ from observed import (
     seen_by_rank,
     write_records,
 )
+from ranks import WRAPPER, join, leave, start_ranks
 from torch.utils.data import BatchSampler, Sampler
 from toy import StopAt, make_runner
 
@@ -215,7 +213,7 @@ def record_alone(folder: Path, run: Run) -> Record:
 
 def record_together(folder: Path, names: List[str]) -> Dict[str, Record]:
     """Record runs of two ranks, all by the same two processes."""
-    mp.spawn(_work, (folder, names), nprocs=2)
+    start_ranks(2, _work, folder, names)
     first, second = (torch.load(folder / f'{rank}.pth') for rank in range(2))
     records = {}
     for name in names:
@@ -229,27 +227,18 @@ def record_together(folder: Path, names: List[str]) -> Dict[str, Record]:
 
 
 def _work(rank: int, folder: Path, names: List[str]) -> None:
-    prepare()
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2')
-    dist.init_process_group(
-        'gloo',
-        init_method=f'file://{folder}/rendezvous',
-        rank=rank,
-        world_size=2,
-    )
-    wrapper = dict(type='MMDistributedDataParallel', device_ids=None)
+    join(rank, 2, folder)
     seen = {}
     for i, name in enumerate(names):
         runner = train(
             folder / str(i),
             RUNS[name],
             launcher='pytorch',
-            cfg=dict(model_wrapper_cfg=wrapper),
+            cfg=dict(model_wrapper_cfg=WRAPPER),
         )
         seen[name] = (seen_by_all(runner), seen_by_rank(runner))
     torch.save(seen, folder / f'{rank}.pth')
-    dist.destroy_process_group()
-    os._exit(0)  # threads of torch may abort a usual exit
+    leave()
 
 
 def prepare() -> None:

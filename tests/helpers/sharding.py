@@ -7,18 +7,16 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from mmengine.dist import get_dist_info, get_rank, sync_random_seed
-from mmengine.registry import DATA_SAMPLERS
-from ranks import WRAPPER, join, leave, result_of
+from ranks import join, leave
 from torch.distributed import get_world_size
 from torch.utils.data import DistributedSampler, Sampler
-from toy import ToyDataset, make_runner
+from toy import ToyDataset
 
 from bls_mm import BLSSampler
 
 SIZE = 12
 
 
-@DATA_SAMPLERS.register_module(force=True)
 class Sharding(DistributedSampler):
     """As torch's, whose defaults ask for rank and number of ranks."""
 
@@ -122,18 +120,4 @@ def draw(rank, world_size, folder, changes):
             drawn[name] = str(error)
     drawn['rank'] = get_dist_info(), dist.get_rank(), os.environ['RANK']
     torch.save(drawn, folder / f'{rank}.pth')
-    leave()
-
-
-def train_sharded(rank, world_size, folder, changes):
-    """One rank: train, where ``Sharding`` is known."""
-    join(rank, world_size, folder)
-    runner = make_runner(
-        folder / 'work',
-        launcher='pytorch',
-        cfg=dict(model_wrapper_cfg=WRAPPER),
-        **changes,
-    )
-    runner.train()
-    torch.save(result_of(runner), folder / f'{rank}.pth')
     leave()

@@ -1,8 +1,11 @@
-"""Configs of the zoo, made small enough for a test."""
+"""Configs of the zoo, made small enough for a test, and what a run did."""
 
 from itertools import count
+from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.hooks import Hook
+from toy import record_scored
 
 _NUMBER = count()
 
@@ -75,3 +78,24 @@ def name_run(cfg):
     cfg.experiment_name = f'small{next(_NUMBER)}'
     if 'visualizer' in cfg:
         cfg.visualizer.name = cfg.experiment_name
+
+
+class Visits(Hook):
+    """Write down which images reached the model, and what was scored."""
+
+    priority = 'VERY_LOW'
+
+    def __init__(self):
+        self.images, self.scored = [], []
+        self.rates, self.losses = [], []
+
+    def before_train(self, runner):
+        record_scored(runner, self.scored)
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        samples = data_batch['data_samples']
+        self.images.append([int(Path(s.img_path).stem) for s in samples])
+        self.rates.append(runner.optim_wrapper.get_lr()['lr'][0])
+
+    def after_train_iter(self, runner, batch_idx, data_batch, outputs):
+        self.losses.append(outputs['loss'].item())

@@ -14,6 +14,7 @@ from torch import nn
 import bls_mm  # noqa: F401  registers hook and sampler
 
 INFOBATCH = dict(type='InfoBatch', prune_ratio=0.5)
+EVERY_EPOCH = dict(type='CheckpointHook', interval=1)
 # Changes of a run that is validated as well.
 VALIDATED = dict(
     val_dataloader=dict(
@@ -185,7 +186,7 @@ def make_config(work_dir: Any, **changes: Any) -> dict:
         ),
         param_scheduler=None,
         custom_hooks=[dict(type='BLSHook'), dict(type='Recorder')],
-        default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1)),
+        default_hooks=dict(checkpoint=None),
         default_scope='mmengine',
         randomness=dict(seed=0),
         log_level='WARNING',

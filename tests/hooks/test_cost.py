@@ -4,12 +4,13 @@ import gc
 from collections import deque
 from functools import wraps
 
+import odd_losses  # noqa: F401  registers a model
 import pytest
 import torch
 from mmengine.registry import MODELS
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import BatchSampler
-from toy import ToyModel, hook_of, make_runner, train
+from toy import hook_of, make_runner, train
 
 from bls_mm import BLSHook
 from bls_mm.samplers.batch_tracker import Drawn
@@ -47,20 +48,9 @@ BATCHES = {
 }
 
 
+@MODELS.register_module(name='WatchedLoss', force=True)
 class Loss(torch.nn.CrossEntropyLoss):
     """A loss module that a test can watch."""
-
-
-@MODELS.register_module(force=True)
-class ToyModule(ToyModel):
-    """The toy model with its loss in a module, where samples are told."""
-
-    def __init__(self):
-        super().__init__()
-        self.loss = Loss()
-
-    def forward(self, inputs, label, number, mode='tensor'):
-        return dict(loss=self.loss(self.linear(inputs), label))
 
 
 def with_score(**score):
@@ -79,7 +69,8 @@ SCORED = {
     'first': with_score(type='EMAScore', init='first'),
     'mart': with_score(type='MARTScore'),
     'samples': dict(
-        model=dict(type='ToyModule'), **with_score(type='MARTScore')
+        model=dict(type='ToyHead', loss='WatchedLoss'),
+        **with_score(type='MARTScore'),
     ),
 }
 
@@ -264,7 +255,9 @@ def test_iteration_dispatches_few_operations(
     epochs = operations_by_iteration(
         watch,
         tmp_path,
-        train_dataloader__dataset=dict(type='ToyDataset', size=4000),
+        train_dataloader__dataset=dict(
+            type='ToyDataset', size=2000 * world_size
+        ),
         train_cfg__max_epochs=3,
         train_dataloader__sampler__pruner=dict(type='InfoBatch', delta=1.0),
         **BATCHES[batches],

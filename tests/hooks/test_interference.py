@@ -57,12 +57,14 @@ class Alignment(Hook):
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         run = hook_of(runner)._run
-        assert list(run.batch.ids) == data_batch['number'].tolist()
+        assert list(run.iteration.batch.ids) == data_batch['number'].tolist()
         weights = run.planner.beginning(is_new=False).weights
         if weights is not None:
             chosen = weights[data_batch['number']]
             weight = torch.where(chosen > 0, chosen, 1.0).mean()
-            assert float(run.batch.weight) == pytest.approx(float(weight))
+            assert float(run.iteration.batch.weight) == pytest.approx(
+                float(weight)
+            )
         self.iterations += 1
 
 
@@ -79,18 +81,35 @@ def rebuild_loader(runner, **changes):
 # The DataLoader
 
 PRIORITIES = ['VERY_HIGH', 'NORMAL', 'VERY_LOW']
+# Fewer epochs for workers, which are started anew in each.
+WORKERS = {
+    0: dict(),
+    2: dict(train_dataloader__num_workers=2, train_cfg__max_epochs=5),
+}
+
+
+@pytest.fixture(scope='module', params=WORKERS)
+def loader(request):
+    return WORKERS[request.param]
+
+
+@pytest.fixture(scope='module')
+def undisturbed(loader, tmp_path_factory):
+    """A run without hooks of anybody's own."""
+    return train_with(tmp_path_factory.mktemp('undisturbed'), **loader)
 
 
 @pytest.mark.parametrize('priority', PRIORITIES)
-@pytest.mark.parametrize('workers', [0, 2])
-def test_rebuilt_loader_is_followed(tmp_path, priority, workers):
-    hook = At('before_train_epoch', epoch_is(5), rebuild_loader, priority)
-    loader = dict(train_dataloader__num_workers=workers)
-    runner = train_with(tmp_path / 'rebuilt', hook, **loader)
-    as_it_was = train_with(tmp_path / 'same', **loader)
-    assert runner.epoch == 8
-    assert hook_of(runner).visited == hook_of(as_it_was).visited
-    assert torch.equal(hook_of(runner).scores, hook_of(as_it_was).scores)
+def test_rebuilt_loader_is_followed(tmp_path, priority, loader, undisturbed):
+    hook = At('before_train_epoch', epoch_is(3), rebuild_loader, priority)
+    runner = train_with(tmp_path, hook, **loader)
+    assert_same_end(runner, undisturbed)
+
+
+def assert_same_end(runner, undisturbed):
+    assert (runner.epoch, runner.iter) == (undisturbed.epoch, undisturbed.iter)
+    assert hook_of(runner).visited == hook_of(undisturbed).visited
+    assert torch.equal(hook_of(runner).scores, hook_of(undisturbed).scores)
 
 
 def test_loader_rebuilt_in_mid_epoch_is_read_from_the_next_epoch_on(tmp_path):
@@ -157,21 +176,15 @@ def test_iterator_that_nobody_knows_is_refused(tmp_path):
 
 @pytest.mark.parametrize('point', ['before_train_epoch', 'after_train_iter'])
 @pytest.mark.parametrize('priority', PRIORITIES)
-@pytest.mark.parametrize('workers', [0, 2])
 def test_peeking_at_a_batch_changes_nothing(
-    tmp_path, point, priority, workers
+    tmp_path, point, priority, loader, undisturbed
 ):
     def peek(runner):
         next(iter(runner.train_dataloader))
 
     when = epoch_is(3) if point == 'before_train_epoch' else iter_is(25)
-    loader = dict(train_dataloader__num_workers=workers)
-    runner = train_with(
-        tmp_path / 'peeks', At(point, when, peek, priority), **loader
-    )
-    as_it_was = train_with(tmp_path / 'same', **loader)
-    assert runner.iter == as_it_was.iter
-    assert torch.equal(hook_of(runner).scores, hook_of(as_it_was).scores)
+    runner = train_with(tmp_path, At(point, when, peek, priority), **loader)
+    assert_same_end(runner, undisturbed)
 
 
 @pytest.mark.parametrize('pruner', [None, dict(type='InfoBatch')])
@@ -196,15 +209,15 @@ def test_peeking_with_persistent_workers_begins_the_epoch_anew(
     assert runner.epoch == 8
 
 
-def test_whole_extra_pass_over_the_loader_changes_nothing(tmp_path):
+@pytest.mark.parametrize('loader', [0], indirect=True)
+def test_whole_extra_pass_over_the_loader_changes_nothing(
+    tmp_path, loader, undisturbed
+):
     def read(runner):
         assert len(list(runner.train_dataloader))
 
-    runner = train_with(
-        tmp_path / 'reads', At('after_train_iter', iter_is(25), read)
-    )
-    as_it_was = train_with(tmp_path / 'same')
-    assert torch.equal(hook_of(runner).scores, hook_of(as_it_was).scores)
+    runner = train_with(tmp_path, At('after_train_iter', iter_is(25), read))
+    assert_same_end(runner, undisturbed)
 
 
 @LOOPS.register_module(force=True)
@@ -249,7 +262,7 @@ class CopyingLoop(EpochBasedTrainLoop):
 
 
 @pytest.mark.parametrize('loop', ['OddLoop', 'ReadAheadLoop', 'CopyingLoop'])
-@pytest.mark.parametrize('workers', [0, 2])
+@pytest.mark.parametrize('workers', WORKERS)
 def test_loop_of_ones_own_scores_what_it_trains_on(tmp_path, loop, workers):
     train_with(
         tmp_path,
@@ -343,7 +356,7 @@ def test_replaced_optimizer_is_weighted(tmp_path, point):
         At(
             'after_train_iter',
             lambda _: True,
-            lambda r: weights.append(hook_of(r)._run.rescaler.loss),
+            lambda r: weights.append(hook_of(r)._run.iteration.rescaler.loss),
         ),
         'LOWEST',
     )

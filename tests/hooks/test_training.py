@@ -188,27 +188,6 @@ def test_without_pruner_nothing_changes_but_the_scores(tmp_path, loader):
     assert (hook_of(runner).scores > 0).all()
 
 
-@pytest.mark.parametrize('counts', [2, 3, 4])
-@pytest.mark.parametrize('loop', [dict(), ITERATIONS])
-def test_no_gradient_is_left_in_accumulation(tmp_path, counts, loop):
-    runner = train(tmp_path, **loop, optim_wrapper__accumulative_counts=counts)
-    for parameter in runner.model.parameters():
-        assert parameter.grad is None or not parameter.grad.any()
-
-
-@pytest.mark.parametrize('by_epoch', [True, False])
-def test_last_checkpoint_is_saved(tmp_path, by_epoch):
-    changes = dict(
-        default_hooks=dict(
-            checkpoint=dict(
-                type='CheckpointHook', by_epoch=False, interval=1000
-            )
-        )
-    )
-    runner = train(tmp_path, **changes, **({} if by_epoch else ITERATIONS))
-    assert (tmp_path / f'iter_{runner.iter}.pth').exists()
-
-
 def test_scalars_tell_share_kept_and_share_saved(tmp_path):
     runner = train(tmp_path)
     scalars = runner.message_hub.log_scalars

@@ -9,21 +9,12 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.dataset import (
-    ClassBalancedDataset,
-    ConcatDataset,
-    RepeatDataset,
-)
 from mmengine.registry import DATASETS, init_default_scope
 from pictures import Pictures, RestlessVisualizer, on_pictures
 from ranks import train_on
-from torch.utils.data import ConcatDataset as TorchConcatDataset
-from torch.utils.data import Subset
-from toy import hook_of, make_runner, train
+from toy import EVERY_EPOCH, hook_of, make_runner, train
 
-from bls_mm import BLSHook
 from bls_mm.datasets.images import NoImagesError, as_rgb, load
-from bls_mm.datasets.sample_ids import first_indices, index_of, sample_ids
 from bls_mm.datasets.wrappers import find_source
 from bls_mm.hooks import visualization_hook as visualization
 from bls_mm.hooks.visualization_hook import BLSVisualizationHook, hardest
@@ -104,7 +95,6 @@ def test_run_of_any_length_has_about_ten_pictures(tmp_path, monkeypatch, loop):
     changes = on_pictures(
         train_cfg=loop,
         custom_hooks=hooks(num_images=0),
-        default_hooks=dict(checkpoint=None),
     )
     train(tmp_path, **changes)
     assert 8 <= len(drawn(tmp_path, 'bls_scores')) <= 11
@@ -138,7 +128,10 @@ def test_pictures_take_no_more_than_a_hundredth_of_the_time(monkeypatch):
 
 
 def test_resumed_run_draws_what_the_other_would_have_drawn(tmp_path):
-    settings = dict(custom_hooks=hooks(interval=1, num_images=0))
+    settings = dict(
+        custom_hooks=hooks(interval=1, num_images=0),
+        default_hooks=dict(checkpoint=EVERY_EPOCH),
+    )
     full, again = tmp_path / 'full', tmp_path / 'again'
     train(full, **on_pictures(**settings))
     settings.update(resume=True, load_from=str(full / 'epoch_5.pth'))
@@ -278,32 +271,6 @@ def test_grid_shows_the_hardest_and_the_easiest(tmp_path, monkeypatch):
 # Samples
 
 
-def wrapped_datasets():
-    """Datasets around datasets, as configs of the zoo have them."""
-    first, second = Pictures(5), Pictures(4, offset=100)
-    repeated = RepeatDataset(first, 3)
-    yield first
-    yield repeated
-    yield Subset(second, [3, -3, 0])
-    yield ClassBalancedDatasetOfPictures(second, 0.7)
-    yield ConcatDataset([first, second])
-    of_both = dict(
-        type='ConcatDataset',
-        datasets=[dict(type='Pictures', offset=n) for n in (0, 50)],
-    )
-    yield RepeatDataset(of_both, 2)
-    yield Subset(TorchConcatDataset([repeated, second]), [16, 1, 6, 18, 3])
-    yield SameLength(first)
-
-
-class ClassBalancedDatasetOfPictures(ClassBalancedDataset):
-    """With what MMEngine's wrapper asks a dataset for."""
-
-    def __init__(self, dataset, threshold):
-        dataset.get_cat_ids = lambda i: [0] if i == 0 else [1]
-        super().__init__(dataset, oversample_thr=threshold)
-
-
 class SameLength:
     """Like mmdet's ``MultiImageMixDataset``."""
 
@@ -316,25 +283,6 @@ class SameLength:
 
     def __getitem__(self, index):
         return self.dataset[index]
-
-
-@pytest.mark.parametrize('dataset', list(wrapped_datasets()))
-def test_source_is_the_sample_that_the_wrappers_yield(dataset):
-    samples = sample_ids(dataset)
-    of_sample = {}
-    for index in range(len(dataset)):
-        source = find_source(dataset, index)
-        number = source.dataset.get_data_info(source.index)['number']
-        assert number == dataset[index]['number']
-        sample = index
-        if samples.of_index is not None:
-            sample = int(samples.of_index[index])
-        of_sample.setdefault(sample, (index, number))
-        assert of_sample[sample][1] == number
-    assert len({n for _, n in of_sample.values()}) == samples.count
-    firsts = [of_sample[sample][0] for sample in range(samples.count)]
-    assert first_indices(samples).tolist() == firsts
-    assert [index_of(samples, i) for i in range(samples.count)] == firsts
 
 
 def test_sample_is_loaded_without_augmentation():
@@ -483,9 +431,3 @@ def test_hardest_are_in_order_and_the_first_of_equal_ones():
     assert hardest(-scores, 2).tolist() == [4, 0]
     assert hardest(np.zeros(9, np.float32), 2).tolist() == [0, 1]
     assert hardest(scores, 0).tolist() == []
-
-
-def test_planner_is_public(tmp_path):
-    hook = hook_of(train(tmp_path))
-    assert isinstance(hook, BLSHook)
-    assert hook.planner.current.number == 7

@@ -13,30 +13,21 @@ from odd_losses import ClassCounter, Plain
 from torch import nn
 from toy import hook_of, make_runner, train
 
-from bls_mm.losses.effects import RandomState, Snapshot, copy_state
+from bls_mm.losses.copies import copy_state
+from bls_mm.losses.effects import Snapshot
 from bls_mm.losses.module_calls import SampleLosses
+from bls_mm.losses.random_state import RandomState
 
 
 def parameters(work_dir, loss, **changes):
     ClassCounter.calls = 0
     runner = train(
         work_dir,
-        model=dict(type='ToyHead', loss=loss),
+        model=dict(type='ToyHead', loss=loss, again=0.1),
         randomness=dict(seed=3),
         **changes,
     )
     return runner, runner.model.state_dict()
-
-
-@pytest.fixture
-def logged(monkeypatch):
-    """What is said about losses."""
-    said = []
-    monkeypatch.setattr(
-        'bls_mm.losses.module_calls.print_log',
-        lambda message, logger, level: said.append(message),
-    )
-    return said
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 """Losses of single samples, from the loss modules of real packages."""
 
+import odd_losses  # noqa: F401  registers a model
 import pytest
 import torch
-from mmengine.registry import MODELS
 from torch import nn
-from toy import ToyModel, hook_of, train
+from toy import hook_of, train
 
 from bls_mm.losses.module_calls import SampleLosses
 from bls_mm.losses.unreduced import losses_of_samples
@@ -284,23 +284,9 @@ def test_one_misfit_later_does_not_end_it(logits):
         assert (heard.take() is not None) is rows
 
 
-@MODELS.register_module(force=True)
-class ToyClassifier(ToyModel):
-    """The toy model with its loss in a module, as packages have it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.loss_module = losses.CrossEntropyLoss()
-
-    def forward(self, inputs, label, number, mode='tensor'):
-        logits = self.linear(inputs)
-        if mode != 'loss':
-            return logits
-        return dict(loss=self.loss_module(logits, label))
-
-
 def train_classifier(work_dir, **changes):
-    return train(work_dir, model=dict(type='ToyClassifier'), **changes)
+    model = dict(type='ToyHead', loss='mmpretrain.CrossEntropyLoss')
+    return train(work_dir, model=model, **changes)
 
 
 def test_hook_scores_samples_by_their_own_losses(tmp_path):
@@ -318,7 +304,7 @@ def test_hook_scores_samples_by_their_own_losses(tmp_path):
         model.linear(dataset.points), labels, reduction='none'
     )
     torch.testing.assert_close(hook_of(runner).scores, expected.detach())
-    assert type(model.loss_module) is losses.CrossEntropyLoss
+    assert type(model.loss) is losses.CrossEntropyLoss
 
 
 @pytest.mark.parametrize(

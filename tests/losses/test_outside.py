@@ -5,7 +5,7 @@ import torch
 from mmengine.registry import MODELS
 from odd_losses import Plain
 from torch.nn.functional import cross_entropy
-from toy import ToyModel, hook_of, train
+from toy import hook_of, train
 
 from bls_mm.losses.outside import add_outside
 
@@ -65,38 +65,9 @@ class LabelledOnly(Plain):
         return losses.sum() / known.sum().clamp(min=1)
 
 
-@MODELS.register_module(force=True)
-class ToyOutside(ToyModel):
-    """The toy model with a loss module and a factor of what it returns.
-
-    Labels of samples from a number on are not known.
-    """
-
-    def __init__(self, loss='Plain', factor=1.0, known=40):
-        super().__init__()
-        self.loss = MODELS.build(dict(type=loss))
-        self.factor = factor
-        self.known = known
-
-    def forward(self, inputs, label, number, mode='tensor'):
-        label = label.where(number < self.known, -1)
-        return dict(loss=self.factor * self.loss(self.linear(inputs), label))
-
-
-@pytest.fixture
-def logged(monkeypatch):
-    """What is said about losses."""
-    said = []
-    monkeypatch.setattr(
-        'bls_mm.losses.module_calls.print_log',
-        lambda message, logger, level: said.append(message),
-    )
-    return said
-
-
 @pytest.mark.parametrize('known', [39, 30, 4, 0])
 def test_run_with_unlabelled_samples_ends_normally(known, tmp_path, logged):
-    model = dict(type='ToyOutside', loss='LabelledOnly', known=known)
+    model = dict(type='ToyHead', loss='LabelledOnly', known=known)
     hook = dict(type='BLSHook', score=dict(type='EMAScore', alpha=0.0))
     runner = train(
         tmp_path,
@@ -126,7 +97,7 @@ def test_factor_of_a_head_is_that_of_the_scores(factor, tmp_path):
     hook = dict(type='BLSHook', score=dict(type='EMAScore', alpha=0.0))
     runner = train(
         tmp_path,
-        model=dict(type='ToyOutside', factor=factor),
+        model=dict(type='ToyHead', factor=factor),
         custom_hooks=[hook],
         train_cfg__max_epochs=1,
         optim_wrapper__optimizer__lr=0.0,

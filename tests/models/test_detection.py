@@ -4,19 +4,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.hooks import Hook
 from mmengine.registry import TRANSFORMS
-from small_configs import replace, settle, shrink
-from toy import hook_of, record_scored
+from small_configs import Visits, replace, settle, shrink
+from toy import hook_of
 
 from bls_mm.runner.build import build_runner, make_config
 from bls_mm.zoo import load_config
-from tools.dataset_converters import prepare_scenes
 
 pytest.importorskip('mmdet')
 pytest.importorskip('mlxtend')
 
-EPOCHS, SCENES, BATCH = 4, 14, 2
+EPOCHS, SCENES, BATCH = 4, 12, 2
 
 # Settings wherever they stand in a config: the value in the zoo (None for any)
 # and here.
@@ -37,13 +35,6 @@ SIZES = {
     'num_things_classes': (80, 10),
     'out_channels': (256, 64),
 }
-
-
-@pytest.fixture(scope='module')
-def scenes(tmp_path_factory):
-    out = tmp_path_factory.mktemp('data') / 'scenes'
-    prepare_scenes.ensure(out, train=SCENES, test=2)
-    return out
 
 
 # Configs
@@ -96,25 +87,6 @@ def smaller_pairs(value):
 
 
 # What a run did
-
-
-class Visits(Hook):
-    """Write down which images reached the model, and what was scored."""
-
-    priority = 'VERY_LOW'
-
-    def __init__(self):
-        self.images, self.scored, self.losses = [], [], []
-
-    def before_train(self, runner):
-        record_scored(runner, self.scored)
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        samples = data_batch['data_samples']
-        self.images.append([sample.img_id for sample in samples])
-
-    def after_train_iter(self, runner, batch_idx, data_batch, outputs):
-        self.losses.append(outputs['loss'].item())
 
 
 def train(cfg):

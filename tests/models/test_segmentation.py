@@ -1,35 +1,25 @@
 """Real mmseg configs of the zoo, made small, on scenes of MNIST digits."""
 
 import time
-from pathlib import Path
 
 import pytest
 import torch
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from small_configs import name_run, replace, settle, shrink
-from toy import StopAt, hook_of, record_scored
+from small_configs import Visits, name_run, replace, settle, shrink
+from toy import StopAt, Validated, hook_of
 
 from bls_mm.config.pruning import add_pruning
 from bls_mm.zoo import load_config
-from tools.dataset_converters import prepare_scenes
 
 pytest.importorskip('mmseg')
 pytest.importorskip('mlxtend')
 
-SCENES, BATCH, ITERS = 12, 2, 36  # six passes
+SCENES, BATCH, ITERS = 12, 2, 30  # five passes
 PSPNET = 'pspnet/pspnet_r50-d8_4xb4-80k_ade20k-512x512.py'
 UNET = 'unet/unet-s5-d16_pspnet_4xb4-40k_drive-64x64.py'  # RepeatDataset
 UPERNET = 'upernet/upernet_r18_4xb4-80k_ade20k-512x512.py'
 CHANNELS = {2048: 64, 1024: 32, 256: 32, 128: 8, 64: 4}
 WORKERS = dict(num_workers=1, persistent_workers=True)
-
-
-@pytest.fixture(scope='module')
-def scenes(tmp_path_factory):
-    out = tmp_path_factory.mktemp('data') / 'scenes'
-    prepare_scenes.ensure(out, train=SCENES, test=2)
-    return out
 
 
 # Configs
@@ -87,34 +77,6 @@ def small_config(name, scenes, work_dir, **loader):
     return cfg
 
 
-# What a run did
-
-
-class Visits(Hook):
-    """Write down what reached the model, what was scored, and when."""
-
-    priority = 'VERY_LOW'
-
-    def __init__(self):
-        self.images, self.scored, self.rates = [], [], []
-        self.losses, self.validated = [], []
-
-    def before_train(self, runner):
-        record_scored(runner, self.scored)
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        samples = data_batch['data_samples']
-        self.images.append([int(Path(s.img_path).stem) for s in samples])
-        self.rates.append(runner.optim_wrapper.get_lr()['lr'][0])
-
-    def after_train_iter(self, runner, batch_idx, data_batch, outputs):
-        self.losses.append(outputs['loss'].item())
-
-    def after_val_epoch(self, runner, metrics=None):
-        assert 'mIoU' in metrics or 'mDice' in metrics
-        self.validated.append(runner.iter)
-
-
 def make_runner(cfg, prune='infobatch', **changes):
     """A runner with pruning and the hook that says what it visits."""
     cfg = add_pruning(cfg, prune)
@@ -150,6 +112,8 @@ def test_run_ends_with_its_schedule(scenes, tmp_path, name, workers):
     runner, visits = make_runner(
         small_config(name, scenes, tmp_path, **loader)
     )
+    validated = Validated()
+    runner.register_hook(validated)
     runner.train()
     hook = hook_of(runner)
     assert runner.iter == runner.max_iters == len(visits.images) < ITERS
@@ -166,7 +130,9 @@ def test_run_ends_with_its_schedule(scenes, tmp_path, name, workers):
     (scheduler,) = runner.param_schedulers
     assert scheduler._global_step == ITERS
     assert visits.rates == sorted(visits.rates, reverse=True)
-    assert visits.validated[:2] == [10, 20]
+    assert validated.at[:2] == [10, 20]
+    metrics = runner.message_hub.log_scalars
+    assert 'val/mIoU' in metrics or 'val/mDice' in metrics
     assert (tmp_path / f'iter_{runner.iter}.pth').exists()
 
 

@@ -22,6 +22,7 @@ from bls_mm import (
 from bls_mm.checkpoint.state import load_state, pack_state
 from bls_mm.passes.planner import PassPlanner
 from bls_mm.registry import build
+from bls_mm.samplers.batch_ids import BatchIds
 from bls_mm.scores.buffer import ScoreBuffer
 
 # The same examples in every run: a failure is a change of the code.
@@ -261,7 +262,7 @@ def batches_of(case, planner, weights):
     found = []
     batches = BatchSampler(sampler, case.batch_size, case.drop_last)
     for indices in list(batches)[: planner.current.length]:
-        ids = torch.tensor(sampler.to_ids(indices))
+        ids = torch.tensor(BatchIds(sampler).find(indices))
         assert 0 <= ids.min() and ids.max() < case.distinct
         of_batch = torch.ones(len(ids)) if weights is None else weights[ids]
         assert of_batch.isfinite().all() and (of_batch >= 1).all()

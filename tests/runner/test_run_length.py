@@ -4,7 +4,7 @@ import re
 from bisect import bisect
 
 import pytest
-from toy import VALIDATED, Validated, make_runner
+from toy import EVERY_EPOCH, VALIDATED, Validated, make_runner
 
 from bls_mm.runner.run_length import count_validations
 
@@ -28,7 +28,10 @@ def test_validations_are_those_of_mmengines_loop(
 BY_ITER = dict(by_epoch=False, max_iters=80, val_interval=10)
 SAVED_BY_ITER = dict(type='CheckpointHook', by_epoch=False, interval=9)
 CASES = {
-    'epochs': dict(train_cfg=dict(by_epoch=True, max_epochs=8, val_begin=3)),
+    'epochs': dict(
+        train_cfg=dict(by_epoch=True, max_epochs=8, val_begin=3),
+        default_hooks__checkpoint=EVERY_EPOCH,
+    ),
     'epochs, saved by iteration': dict(
         default_hooks__checkpoint=dict(SAVED_BY_ITER, save_begin=30)
     ),

@@ -2,7 +2,7 @@
 
 import pytest
 from mmengine.config import Config
-from toy import make_config, train
+from toy import EVERY_EPOCH, make_config, train
 
 from bls_mm.runner.build import build_runner
 
@@ -11,7 +11,10 @@ from bls_mm.runner.build import build_runner
 def test_run_without_the_hook_says_that_scores_are_unused(
     tmp_path, hooks, capfd
 ):
-    train(tmp_path, train_cfg__max_epochs=2)
+    saving = dict(
+        train_cfg__max_epochs=2, default_hooks__checkpoint=EVERY_EPOCH
+    )
+    train(tmp_path, **saving)
     cfg = Config(
         make_config(
             tmp_path,

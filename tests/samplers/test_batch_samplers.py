@@ -8,6 +8,7 @@ from torch.utils.data import BatchSampler, Sampler
 from toy import ToyDataset, hook_of, train
 
 from bls_mm import BLSSampler
+from bls_mm.samplers.batch_ids import BatchIds
 from bls_mm.samplers.batch_lookup import BatchLookup
 
 PRUNER = dict(type='InfoBatch', prune_ratio=0.5)
@@ -85,26 +86,26 @@ def reader(size=40):
     sampler = BLSSampler(range(size), seed=2)
     sampler.attach()
     sampler.begin_pass(0)
-    return sampler, list(sampler)
+    return BatchIds(sampler), list(sampler)
 
 
 def test_index_is_found_among_other_numbers_of_the_same_range():
-    sampler, order = reader()
+    ids, order = reader()
     batch = [(7, index, 3 + index % 2) for index in order[8:12]]
-    assert sampler.to_ids(batch, 8) == order[8:12]
+    assert ids.find(batch, 8) == order[8:12]
     # Also where batches are regrouped, by numbers that repeat.
-    sampler, order = reader()
-    assert sampler.to_ids([(7, order[9]), (7, order[2])]) == [
+    ids, order = reader()
+    assert ids.find([(7, order[9]), (7, order[2])]) == [
         order[9],
         order[2],
     ]
 
 
 def test_two_indices_of_an_item_are_two_samples():
-    sampler, order = reader()
+    ids, order = reader()
     pairs = list(zip(order[:4:2], order[1:4:2]))
-    assert sampler.to_ids(pairs) == order[:4]
-    assert sampler.to_ids([order[:3], order[3:4]]) == order[:4]
+    assert ids.find(pairs) == order[:4]
+    assert ids.find([order[:3], order[3:4]]) == order[:4]
 
 
 def test_part_of_an_item_of_an_inner_sampler_is_found():
@@ -121,8 +122,9 @@ def test_part_of_an_item_of_an_inner_sampler_is_found():
     sampler = BLSSampler(range(12), inner=dict(type=Frames), seed=1)
     sampler.attach()
     sampler.begin_pass(0)
-    assert sampler.to_ids([(0, 1), (2, 3)]) == [1, 11]
-    assert sampler.to_ids([((0, 1), 320), ((2, 3), 320)]) == [1, 11]
+    ids = BatchIds(sampler)
+    assert ids.find([(0, 1), (2, 3)]) == [1, 11]
+    assert ids.find([((0, 1), 320), ((2, 3), 320)]) == [1, 11]
 
 
 @pytest.mark.parametrize(
@@ -137,9 +139,9 @@ def test_part_of_an_item_of_an_inner_sampler_is_found():
     ],
 )
 def test_batch_whose_index_cannot_be_told_is_refused(batch):
-    sampler, _ = reader()
+    ids, _ = reader()
     with pytest.raises(ValueError, match='batch_sampler.*cannot be told'):
-        sampler.to_ids(batch)
+        ids.find(batch)
 
 
 def test_batch_whose_index_cannot_be_told_ends_the_run_at_once(tmp_path):
@@ -247,7 +249,8 @@ def test_index_counted_from_the_end_is_refused(tmp_path):
 
 
 def test_sample_that_was_not_selected_weighs_one():
-    sampler, _ = reader()
+    sampler = BLSSampler(range(40), seed=2)
+    sampler.attach()
     loader = torch.utils.data.DataLoader(
         range(40), batch_sampler=HardOnes(sampler, 4)
     )

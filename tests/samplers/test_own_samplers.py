@@ -4,6 +4,7 @@ import copy
 import os
 import pickle
 import random
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch.utils.data import DistributedSampler, Sampler, WeightedRandomSampler
 from toy import ToyDataset, hook_of, make_runner, record_scored, train
 
 from bls_mm import BLSSampler
+from bls_mm.samplers.batch_ids import BatchIds
 
 SIZE = 12
 
@@ -102,11 +104,11 @@ def test_every_distinct_item_is_a_sample(item):
     made = make(lambda order: [item(i) for i in order])
     assert made.samples.count == SIZE
     first = visit(made, 0)
-    ids = made.to_ids(first)
+    ids = BatchIds(made).find(first)
     assert sorted(ids) == list(range(SIZE))
     kept = torch.arange(SIZE) < 5
     again = visit(made, 1, kept=kept)
-    assert sorted(made.to_ids(again)) == list(range(5))
+    assert sorted(BatchIds(made).find(again)) == list(range(5))
     assert {type(x) for x in again} == {type(item(torch.tensor(3)))}
 
 
@@ -153,28 +155,42 @@ def test_item_without_a_value_is_refused_for_that_reason(made, reason):
         visit(make(made), 0)
 
 
-def test_sampler_that_yields_without_end_is_refused():
-    class Endless(Shuffled):
-        def __iter__(self):
-            while True:
-                yield 0
-
-    with pytest.raises(ValueError, match='Endless never ends'):
-        visit(make(type=Endless), 0)
+class Endless(Shuffled):
+    def __iter__(self):
+        return repeat(0)
 
 
-@pytest.mark.parametrize('index', [-1, SIZE])
-def test_index_outside_of_the_dataset_is_refused(index):
-    made = make(lambda order: [3, index])
-    with pytest.raises(
-        ValueError, match=rf'in \[0, {SIZE}\), but got {index}'
-    ):
+class WithoutLength(Shuffled):
+    __len__ = property()
+
+
+def yielding(*indices):
+    return dict(type=Shuffled, make=lambda order: indices)
+
+
+@pytest.mark.parametrize(
+    'inner, reason',
+    [
+        (dict(type='InfiniteSampler'), 'leave `inner` out'),
+        (dict(type='DefaultSampler'), 'leave `inner` out'),
+        (dict(type='BLSSampler'), 'BLSSampler cannot be filtered'),
+        (dict(type='NoSuchSampler'), "unknown type 'NoSuchSampler'"),
+        ('RepeatAugSampler', "dict with a `type`, but got 'RepeatAug"),
+        (Shuffled(ToyDataset(4)), 'dict with a `type`.*builds the samp'),
+        (dict(type=Shuffled, repeats=3), "'repeats'"),
+        (yielding(), 'should yield indices, but got none'),
+        (yielding(3, SIZE), rf'in \[0, {SIZE}\), but got {SIZE}'),
+        (yielding(3, -1), rf'in \[0, {SIZE}\), but got -1'),
+        (dict(type=Endless), 'Endless never ends'),
+        (dict(type=WithoutLength), 'should have a `__len__`'),
+    ],
+)
+def test_inner_is_refused_with_a_reason(inner, reason):
+    entry = '`train_dataloader.sampler.inner`'
+    with pytest.raises((TypeError, ValueError), match=f'{entry}.*{reason}'):
+        made = BLSSampler(ToyDataset(SIZE), inner=inner)
+        made.attach()
         visit(made, 0)
-
-
-def test_instance_is_refused_with_the_reason():
-    with pytest.raises(TypeError, match='dict with a `type`.*builds the samp'):
-        BLSSampler(ToyDataset(4), inner=Shuffled(ToyDataset(4)))
 
 
 def test_function_may_build_the_sampler():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from ranks import train_on
-from sharding import CASES, REFUSED, SIZE, draw, train_sharded
+from sharding import CASES, REFUSED, SIZE, Sharding, draw
 
 
 @pytest.fixture(scope='module')
@@ -38,9 +38,8 @@ def test_run_with_a_sharding_sampler_visits_all_of_the_data(tmp_path):
     first, second = train_on(
         2,
         tmp_path / 'run',
-        target=train_sharded,
         train_dataloader__sampler=dict(
-            type='BLSSampler', inner=dict(type='Sharding')
+            type='BLSSampler', inner=dict(type=Sharding)
         ),
         train_cfg=dict(by_epoch=True, max_epochs=3),
     )

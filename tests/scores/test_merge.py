@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from merging import LARGE, WORLD_SIZES, random_case, work
+from ranks import start_ranks
 
 from bls_mm.scores.merge import merge_scores
 
@@ -12,7 +12,7 @@ from bls_mm.scores.merge import merge_scores
 def folder(tmp_path_factory):
     """Where the ranks have put what they hold after the merges."""
     folder = tmp_path_factory.mktemp('ranks')
-    mp.spawn(work, (folder,), nprocs=max(WORLD_SIZES))
+    start_ranks(max(WORLD_SIZES), work, folder)
     return folder
 
 

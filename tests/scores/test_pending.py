@@ -85,10 +85,10 @@ def test_updates_come_out_as_in_turn(make_rule, groups):
     for i, (ids, loss) in enumerate(zip(order, losses)):
         in_turn.update(expected, ids, loss)
         if groups == 'unknown':
-            updates.add(Batch(ids.tolist()), loss)
+            updates.add(Batch(ids.tolist(), len(ids)), loss)
         else:
             group = dict(one=0, two=i // 35, each=i)[groups]
-            updates.add(Batch(ids, group=group), loss)
+            updates.add(Batch(ids, len(ids), group=group), loss)
     updates.flush()
     torch.testing.assert_close(scores, expected)
     assert seen.sum() == len(order.unique())
@@ -100,7 +100,7 @@ def test_last_batch_may_be_smaller():
     losses = torch.tensor([1.0, 3.0, 2.0])
     for ids, loss in zip(torch.arange(9).split(4), losses):
         rule.update(expected, ids, loss)
-        updates.add(Batch(ids, group=0), loss)
+        updates.add(Batch(ids, len(ids), group=0), loss)
     updates.flush()
     torch.testing.assert_close(scores, expected)
 
@@ -148,7 +148,7 @@ def test_losses_of_samples_come_out_as_in_turn(kind):
             assert len(of_samples.unique()) == 4
             assert not calls[0].args[0].requires_grad  # keeps no graph
         in_turn.update(expected, ids, of_samples)
-        updates.add(Batch(ids, group=0), loss, calls)
+        updates.add(Batch(ids, len(ids), group=0), loss, calls)
     updates.flush()
     torch.testing.assert_close(scores, expected)
 
@@ -163,7 +163,7 @@ def test_large_predictions_do_not_wait_for_many_batches(monkeypatch):
     for i, ids in enumerate(torch.arange(80).split(4)):
         heard.begin(4)
         loss = model(torch.rand(4, 3), torch.arange(4) % 3, i, 'once')
-        updates.add(Batch(ids, group=0), loss, heard.take())
+        updates.add(Batch(ids, len(ids), group=0), loss, heard.take())
         assert int(scores.count_nonzero()) == (i + 1) // 3 * 12
 
 
@@ -184,7 +184,7 @@ def test_rule_that_takes_one_batch_gets_each_at_once():
     assert not NotingEMA.takes_several and EMAScore.takes_several
     rule = Noting()
     updates = make_updates(rule, torch.zeros(4))
-    updates.add(Batch(torch.tensor([0, 2]), group=0), torch.tensor(1.0))
+    updates.add(Batch(torch.tensor([0, 2]), 2, group=0), torch.tensor(1.0))
     assert rule.calls == [[0, 2]]
 
 
@@ -194,6 +194,6 @@ def test_number_of_batches_that_wait_is_limited(waits):
     updates = make_updates(EMAScore(), scores, waits=waits)
     waiting = []
     for ids in torch.arange(300).split(1):
-        updates.add(Batch(ids, group=0), torch.tensor(1.0))
+        updates.add(Batch(ids, len(ids), group=0), torch.tensor(1.0))
         waiting.append(int((scores[: ids + 1] == 0).sum()))
     assert max(waiting) == (BATCHES_AT_A_TIME - 1 if waits else 0)

@@ -2,17 +2,15 @@
 
 import json
 import os
-import subprocess
-import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from memory import memory_of_a_block
+from ranks import start_ranks
 
 from bls_mm import EMAScore, InfoBatch, RandomPrune, SeTa
 from tools.dev.benchmarks import __main__ as benchmark
@@ -21,8 +19,6 @@ from tools.dev.benchmarks import end_to_end as benchmark_end_to_end
 from tools.dev.benchmarks import hook as benchmark_hook
 from tools.dev.benchmarks import reference, tables
 from tools.dev.benchmarks import select as benchmark_select
-
-ROOT = Path(__file__).parents[2]
 
 
 def seeded(seed=0):
@@ -223,22 +219,18 @@ def test_command_prints_tables_and_writes_json(
     assert machine <= set(content['hook']['machine'])
 
 
-def test_command_measures_in_processes_of_their_own(tmp_path):
-    file = tmp_path / 'costs.json'
-    command = [sys.executable, '-m', 'tools.dev.benchmarks', '--device', 'cpu']
-    command += ['--json', str(file), '--only', 'merge', '--sizes', '1000']
-    command += ['--repeats', '3']
-    done = subprocess.run(
-        command, check=True, capture_output=True, text=True, cwd=ROOT
+def test_merge_is_measured_on_two_ranks(monkeypatch):
+    monkeypatch.setattr(
+        torch.multiprocessing,
+        'spawn',
+        lambda work, args, nprocs: start_ranks(nprocs, work, *args),
     )
-    assert '| 1,000 |' in done.stdout
-    content = json.loads(file.read_text())
-    (row,) = content['sections']['merge']['rows']
+    row = benchmark.measure_merge(dict(size=1000, repeats=3))
     assert set(row) == {
         'size', 'merge_s', 'reference_s', 'ratio', 'bytes_per_sample'
     }  # fmt: skip
     assert row['bytes_per_sample'] == 5
-    assert row['merge_s']['runs'] == content['repeats'] == 3
+    assert row['merge_s']['runs'] == 3
 
 
 def test_launches_are_counted_in_whole_iterations(tmp_path):
@@ -252,8 +244,9 @@ def test_launches_are_counted_in_whole_iterations(tmp_path):
     assert seen['Optimizer.step#SGD.step'] == counter.ITERATIONS
 
 
-def test_failed_measurement_says_why():
+def test_measurement_has_a_process_that_returns_or_says_why():
     args = SimpleNamespace(device='cpu', repeats=1)
+    assert set(benchmark.measure('update', args, batch=2)) == KEYS['update']
     with pytest.raises(RuntimeError, match="KeyError: 'batch'"):
         benchmark.measure('update', args)
 
@@ -269,7 +262,7 @@ def test_references_that_would_take_minutes_are_skipped(monkeypatch):
 
 def test_memory_counts_the_peak_and_forgets_it():
     # In a fresh process: one that freed as much takes it from there.
-    with ProcessPoolExecutor(1, get_context('spawn')) as process:
+    with ProcessPoolExecutor(1, get_context('forkserver')) as process:
         held, peak, left = process.submit(memory_of_a_block).result()
     assert held == pytest.approx(40e6, rel=0.2)
     assert peak == pytest.approx(120e6, rel=0.2)

@@ -2,7 +2,8 @@
 
 from mmengine.config import Config
 
-from bls_mm.zoo_check.shrink import Scale, small_settings
+from bls_mm.zoo_check.scale import Scale
+from bls_mm.zoo_check.shrink import small_settings
 
 
 def test_dataset_is_replaced_below_its_wrappers():

@@ -1,8 +1,10 @@
 """Checking many configs: workers, and real configs of installed packages."""
 
+import multiprocessing
 from importlib.util import find_spec
 
 import pytest
+import ranks  # noqa: F401  says what is imported before a fork
 
 from bls_mm.zoo_check import find_configs, format_results, sweep
 
@@ -39,14 +41,19 @@ ZOO = {
 }
 
 
-def test_hang_and_crash_cost_one_config(tmp_path):
-    crash, no_training = tmp_path / 'crash.py', tmp_path / 'no_training.py'
+def test_hang_and_crash_cost_one_config(tmp_path, monkeypatch):
+    context = multiprocessing.get_context('forkserver')  # starts faster
+    monkeypatch.setattr(multiprocessing, 'get_context', lambda _: context)
+    crash, hang, no_training = (
+        tmp_path / f'{name}.py' for name in ('crash', 'hang', 'no_training')
+    )
     crash.write_text("__import__('os')._exit(1)")
+    hang.write_text("__import__('time').sleep(100)")
     no_training.write_text('test_cfg = dict()\n')
-    (hang,) = sweep([no_training], timeout=0)
+    (hung,) = sweep([hang], timeout=1)
     crashed, good = sweep([crash, no_training])
-    assert hang['verdict'] == crashed['verdict'] == 'FAILED'
-    assert hang['reason'] == 'no end after 0 s'
+    assert hung['verdict'] == crashed['verdict'] == 'FAILED'
+    assert hung['reason'] == 'no end after 1 s'
     assert crashed['reason'] == 'the process died'
     assert good['verdict'] == 'no training'
     assert good['path'] == str(no_training)

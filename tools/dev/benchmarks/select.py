@@ -79,7 +79,7 @@ class Training:
         self._hook.before_train_epoch(self._runner)
         next(iter(self._runner.train_dataloader.batch_sampler))
         # As if the pass had run, with steps of the optimizer.
-        self._hook._run.rescaler.used = True
+        self._hook._run.iteration.rescaler.used = True
         self._hook.after_train_epoch(self._runner)
         self._runner.train_loop._epoch += 1
 

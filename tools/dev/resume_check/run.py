@@ -94,7 +94,7 @@ class Journal(Hook):
         self.file.write(json.dumps(line).encode() + b'\n')
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        weight = self.bls._run.batch.weight
+        weight = self.bls._run.iteration.batch.weight
         self.line = dict(
             iter=runner.iter,
             epoch=runner.epoch,
