@@ -10,25 +10,29 @@ torch.set_num_threads(1)
 # As `tools/train.py` does; the original mmengine could not resume otherwise.
 trust_mmengine_classes()
 
-# Files of a few long tests. Begun last, one would leave the other cores idle.
-LONG = (
+# Long files. Begun last, one would leave the other cores idle.
+FIRST = (
     'test_kill.py',
-    'test_zoo_configs.py',
-    'test_segmentation.py',
-    'test_sister_packages.py',
-    'test_detection.py',
     'test_resume.py',
     'test_launchers.py',
     'test_wheel.py',
-    'test_sweep.py',
+    'test_interference.py',
+    'test_training.py',
     'test_pass_seams.py',
     'test_gpu_check.py',
-    'test_benchmark.py',
-    'test_interference.py',
     'test_cost.py',
     'test_distributed.py',
     'test_reference_runs.py',
     'test_properties.py',
+    'test_sweep.py',
+)
+# These leave gigabytes in a process, which is then slow to fork workers.
+LAST = (
+    'test_benchmark.py',
+    'test_zoo_configs.py',
+    'test_segmentation.py',
+    'test_sister_packages.py',
+    'test_detection.py',
 )
 
 
@@ -38,5 +42,6 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    places = {name: place for place, name in enumerate(LONG)}
-    items.sort(key=lambda item: places.get(item.path.name, len(LONG)))
+    places = {name: i - len(FIRST) for i, name in enumerate(FIRST)}
+    places.update((name, i + 1) for i, name in enumerate(LAST))
+    items.sort(key=lambda item: places.get(item.path.name, 0))
