@@ -27,11 +27,7 @@ def map_tensors(function: Callable[[Tensor], Any], value: Any) -> Any:
 
 def detach_tensors(value: Any) -> Any:
     """The value with all of its tensors detached."""
-    if isinstance(value, Tensor):
-        return value.detach() if value.requires_grad else value
-    if type(value) in (list, tuple):
-        return type(value)(map(detach_tensors, value))
-    return value
+    return map_tensors(_detached, value)
 
 
 def is_plain(value: Any) -> bool:
@@ -39,3 +35,7 @@ def is_plain(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return all(map(is_plain, value))
     return isinstance(value, (Tensor, bool, int, float, str, type(None)))
+
+
+def _detached(value: Tensor) -> Tensor:
+    return value.detach() if value.requires_grad else value
