@@ -1,6 +1,10 @@
 """Settings of all tests."""
 
+import weakref
+
+import pytest
 import torch
+from torch.utils.data import dataloader
 
 from bls_mm.checkpoint.trusted import trust_mmengine_classes
 
@@ -45,3 +49,23 @@ def pytest_collection_modifyitems(items):
     places = {name: i - len(FIRST) for i, name in enumerate(FIRST)}
     places.update((name, i + 1) for i, name in enumerate(LAST))
     items.sort(key=lambda item: places.get(item.path.name, 0))
+
+
+@pytest.fixture(autouse=True)
+def end_workers(monkeypatch):
+    """End the workers that a test has left.
+
+    The garbage collector ends them too, later and in any order, which can
+    take five seconds for each: a queue that is gone tells no worker to stop.
+    """
+    cls = dataloader._MultiProcessingDataLoaderIter
+    iterators, init = weakref.WeakSet(), cls.__init__
+
+    def remember(self, *args, **kwargs):
+        init(self, *args, **kwargs)
+        iterators.add(self)
+
+    monkeypatch.setattr(cls, '__init__', remember)
+    yield
+    for iterator in list(iterators):
+        iterator._shutdown_workers()

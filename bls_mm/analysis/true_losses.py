@@ -1,13 +1,22 @@
 """True losses of training samples, and how well scores match them."""
 
 import copy
-from typing import Any, Dict, List, Sequence, Tuple
+from functools import partial
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS
+from torch import Tensor
+
+from bls_mm.losses.calls import Call
+from bls_mm.losses.loss_modules import find_loss_modules
+from bls_mm.losses.twin import Twin
+from bls_mm.losses.unreduced import losses_of_samples
+from bls_mm.losses.values import list_tensors
+from bls_mm.runner.private import versions_of
 
 
 def check_scipy() -> None:
@@ -95,13 +104,19 @@ def build_true_loss_dataset(cfg: Config) -> Any:
 
 
 @torch.no_grad()
-def measure_true_losses(model: Any, dataset: Any) -> np.ndarray:
+def measure_true_losses(
+    model: Any, dataset: Any, batch_size: int = 16
+) -> np.ndarray:
     """Measure the loss of each sample alone, with the weights of the moment.
+
+    Classifiers and segmenters see many samples at a time, if the first batch
+    tells of each what the sample alone does.
 
     Args:
         model (BaseModel): The model. Modes and random states stay as they
             are.
         dataset (Dataset): From :func:`build_true_loss_dataset`.
+        batch_size (int): Samples at a time. Defaults to 16.
 
     Returns:
         ndarray: Float64, shape (N,).
@@ -112,18 +127,80 @@ def measure_true_losses(model: Any, dataset: Any) -> np.ndarray:
     # Segmentation maps are padded like images in training mode only.
     augments = getattr(preprocessor, 'batch_augments', None)
     preprocessor.batch_augments = None
-    losses = []
-    with torch.random.fork_rng():
+    losses: List[float] = []
+    with torch.random.fork_rng(), _HeardLosses(model) as heard:
         model.eval()
-        for index in range(len(dataset)):
-            batch = pseudo_collate([dataset[index]])
-            data = preprocessor(batch, training=True)
-            found = model(**data, mode='loss')
-            losses.append(float(model.parse_losses(found)[0]))
+        together = batch_size > 1
+        for start in range(0, len(dataset), batch_size):
+            stop = min(start + batch_size, len(dataset))
+            samples = [dataset[index] for index in range(start, stop)]
+            told = heard.of_batch(samples) if together else None
+            if told is None or start == 0:
+                alone = [heard.of_sample(sample) for sample in samples]
+                together = told is not None and np.allclose(
+                    told, alone, rtol=1e-3, atol=1e-5
+                )
+                told = alone
+            losses += told
     preprocessor.batch_augments = augments
     for name, module in model.named_modules():
         module.training = modes[name]
     return np.array(losses)
+
+
+class _HeardLosses:
+    """What a model says about losses, and its loss modules with it."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._calls: List[Call] = []
+        self._told = True
+
+    def __enter__(self) -> '_HeardLosses':
+        self._hooks = [
+            module.register_forward_hook(
+                partial(self._hear, Twin(module)), with_kwargs=True
+            )
+            for module in find_loss_modules(self._model, ()).values()
+        ]
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def of_sample(self, sample: Any) -> float:
+        """The loss of a sample alone."""
+        return float(self._loss([sample]))
+
+    def of_batch(self, samples: List[Any]) -> Optional[List[float]]:
+        """The losses of samples together; None if they are not told."""
+        self._calls, self._told = [], True
+        if len({sample['inputs'].shape for sample in samples}) > 1:
+            return None
+        loss = self._loss(samples)
+        if not self._calls:
+            return None
+        rows = losses_of_samples(
+            [self._calls], loss[None], len(samples), self._misfit
+        )
+        return rows[0].tolist() if self._told else None
+
+    def _loss(self, samples: List[Any]) -> Tensor:
+        data = self._model.data_preprocessor(
+            pseudo_collate(samples), training=True
+        )
+        losses = self._model(**data, mode='loss')
+        return self._model.parse_losses(losses)[0]
+
+    def _hear(
+        self, twin: Twin, _: Any, args: Any, kwargs: Any, __: Any
+    ) -> None:
+        tensors = list_tensors([*args, *kwargs.values()])
+        self._calls.append(Call(twin, args, kwargs, versions_of(tensors)))
+
+    def _misfit(self, *_: Any) -> None:
+        self._told = False
 
 
 def rate_scores(scores: np.ndarray, truth: np.ndarray) -> Dict[str, float]:

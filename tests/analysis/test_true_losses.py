@@ -7,6 +7,8 @@ import pytest
 import torch
 from blobs import CONFIG, SIZE
 from mmengine.hooks import Hook
+from mmengine.model import BaseModel
+from torch import nn
 from torch.nn.functional import cross_entropy
 from toy import hook_of
 
@@ -106,6 +108,42 @@ class Compare(Hook):
             runner.model, build_true_loss_dataset(runner.cfg)
         )
         self.pairs.append((hook_of(runner).scores.clone(), truth))
+
+
+class Linear(BaseModel):
+    """A classifier, which may see the other samples of a batch."""
+
+    def __init__(self, sees_others):
+        super().__init__()
+        self.linear, self.loss = nn.Linear(4, 3), nn.CrossEntropyLoss()
+        self.sees_others, self.sizes = sees_others, []
+
+    def forward(self, inputs, data_samples, mode):
+        inputs = torch.stack(inputs)
+        self.sizes.append(len(inputs))
+        if self.sees_others:
+            inputs = inputs - inputs.mean(0)
+        logits = self.linear(inputs)
+        return dict(loss=self.loss(logits, torch.stack(data_samples)))
+
+
+@pytest.mark.parametrize(
+    ('sees_others', 'sizes'),
+    [(False, [8, *[1] * 8, 8, 4]), (True, [8] + [1] * 20)],
+)
+def test_samples_are_measured_together_where_it_is_the_same(
+    sees_others, sizes
+):
+    torch.manual_seed(0)
+    model = Linear(sees_others)
+    dataset = [
+        dict(inputs=torch.randn(4), data_samples=torch.tensor(i % 3))
+        for i in range(20)
+    ]
+    alone = measure_true_losses(model, dataset, 1)
+    model.sizes.clear()
+    assert measure_true_losses(model, dataset, 8) == pytest.approx(alone)
+    assert model.sizes == sizes
 
 
 @pytest.mark.slow
