@@ -1,7 +1,11 @@
 """Folders of images, one for each class, which ``CustomDataset`` reads."""
 
 from pathlib import Path
-from typing import Dict, Optional, Union
+from typing import Any, Dict, List, Optional, Union
+
+import numpy as np
+
+from bls_mm.checks import check_range
 
 from .formats import Split, read_splits
 from .output import draw_subset, write_once
@@ -15,6 +19,7 @@ def convert_classification(
     out: Union[str, Path],
     subset: Optional[int] = None,
     seed: int = 0,
+    wrong_labels: float = 0.0,
 ) -> Dict[str, int]:
     """Write a classification set as ``OUT/SPLIT/CLASS/NAME.jpg``.
 
@@ -28,7 +33,11 @@ def convert_classification(
         out (str or Path): Folder to write.
         subset (int, optional): Number of training images; all of the other
             splits stay. Defaults to None, all.
-        seed (int): Which training images. Defaults to 0.
+        seed (int): Which training images, and which wrong labels. Defaults
+            to 0.
+        wrong_labels (float): Share of the training images that get the label
+            of another class, each other class as likely, in [0, 1]. Defaults
+            to 0.
 
     Returns:
         dict[str, int]: Number of images of each split.
@@ -37,8 +46,10 @@ def convert_classification(
         FileExistsError: If there is something else in ``out``.
         FileNotFoundError: If there is no such source.
         TypeError: If ``subset`` is not an integer.
-        ValueError: If the source has no known format or too few images.
+        ValueError: If the source has no known format or too few images, or
+            if the share of wrong labels is out of range.
     """
+    check_range('wrong_labels', wrong_labels, 0, 1, '[0, 1]')
     opened = Source(source)
 
     def write(folder: Path) -> Dict[str, int]:
@@ -51,14 +62,46 @@ def convert_classification(
             indices = list(range(len(split.names)))
             if name == TRAIN:
                 indices = draw_subset(indices, subset, seed)
+                split = _mislabel(split, indices, classes, wrong_labels, seed)
             _write_split(folder / name, split, indices)
             counts[name] = len(indices)
-        if subset is not None and TRAIN not in splits:
+        if (subset is not None or wrong_labels) and TRAIN not in splits:
             raise ValueError(f'`{source}` has no split `{TRAIN}`.')
         return counts
 
-    settings = dict(source=opened.path.name, subset=subset, seed=seed)
+    settings: Dict[str, Any] = dict(
+        source=opened.path.name, subset=subset, seed=seed
+    )
+    if wrong_labels:
+        settings['wrong_labels'] = wrong_labels
     return write_once(out, settings, write)
+
+
+def _mislabel(
+    split: Split,
+    indices: List[int],
+    classes: List[str],
+    share: float,
+    seed: int,
+) -> Split:
+    """The split with other classes for a share of some images.
+
+    Their file names begin with the true class: two classes may have images of
+    the same name, and whoever looks for wrong labels finds out.
+    """
+    if not share:
+        return split
+    if len(classes) == 1:
+        raise ValueError('A single class has no wrong labels.')
+    rng = np.random.default_rng(seed)
+    names, labels = list(split.names), list(split.classes)
+    for index in rng.permutation(indices)[: round(share * len(indices))]:
+        true = labels[index]
+        others = [label for label in classes if label != true]
+        labels[index] = others[rng.integers(len(others))]
+        name = Path(names[index])
+        names[index] = str(name.with_name(f'{true}-{name.name}'))
+    return Split(names, labels, split.read)
 
 
 def _write_split(folder: Path, split: Split, indices: list) -> None:

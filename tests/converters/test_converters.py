@@ -47,6 +47,19 @@ META = pickle.dumps(dict(fine_label_names=['a']))
             'no split `train`',
         ),
         (
+            {f'test/{name}/0.png': png() for name in 'ab'},
+            dict(wrong_labels=0.1),
+            ValueError,
+            'no split `train`',
+        ),
+        (
+            {'train/a/0.png': png()},
+            dict(wrong_labels=0.1),
+            ValueError,
+            'single class',
+        ),
+        (FOLDERS, dict(wrong_labels=1.1), ValueError, r'in \[0, 1\]'),
+        (
             {'train-labels-idx1-ubyte': LABELS},
             {},
             ValueError,
@@ -91,6 +104,32 @@ def test_missing_source_is_refused(tmp_path):
         write(tmp_path / 'source', FOLDERS)
         with pytest.raises(FileNotFoundError, match='no folder and no archiv'):
             convert_classification(tmp_path / name, tmp_path / 'out')
+
+
+def test_share_of_the_training_images_moves_to_other_classes(tmp_path):
+    files = {
+        f'{split}/{label}/{number}.png': f'{split}{label}{number}'.encode()
+        for split in ('train', 'test')
+        for label in 'abc'
+        for number in range(40)
+    }
+    convert_classification(
+        write(tmp_path / 'in', files), tmp_path / 'out', wrong_labels=0.1
+    )
+    found = {
+        str(path.relative_to(tmp_path / 'out')): path.read_bytes()
+        for path in (tmp_path / 'out').rglob('*.png')
+    }
+    moved = found.keys() - files.keys()
+    assert len(found) == len(files)
+    assert len(moved) == 12  # of 120
+    for name in moved:
+        split, label, file = name.split('/')
+        true, number = file.split('-')
+        assert split == 'train'
+        assert label != true
+        assert found[name] == files[f'train/{true}/{number}']
+    assert {name.split('/')[1] for name in moved} == set('abc')
 
 
 @pytest.mark.parametrize('name', ['a.zip', 'a.tar.gz'])

@@ -9,7 +9,9 @@ SOURCE is a folder or an archive (zip, tar, tar.gz, tar.xz) with any of:
 The result is OUT/train/CLASS/NAME.jpg and OUT/test/CLASS/NAME.jpg, which
 `CustomDataset` of mmpretrain reads. Image files are copied as they are, arrays
 become PNG files. `--subset` keeps that many training images, the first of a
-seeded permutation, and all of the test images.
+seeded permutation, and all of the test images. `--wrong-labels` moves a share
+of them to other classes, to study what those do; the names of these files
+begin with the true class.
 
     python tools/dataset_converters/prepare_classification.py \
         cifar-10-python.tar.gz --out data/cifar10-10k --subset 10000
@@ -30,6 +32,12 @@ def parse_args(argv=None):
     )
     parser.add_argument('source', type=Path)
     add_output(parser)
+    parser.add_argument(
+        '--wrong-labels',
+        type=float,
+        default=0.0,
+        help='share of the training images to give a wrong label',
+    )
     return parser.parse_args(argv)
 
 
