@@ -13,10 +13,10 @@ Train a config with and without pruning, and report savings and costs.
 A variant is `PRUNER`, or `PRUNER:SCORE` as in `infobatch:ema:batch:alpha=0.7`.
 The score `true` is an upper bound for all others: the true loss of every
 sample, recomputed at the start of each epoch, which costs a forward pass over
-the data. Two variants are controls: `random` drops random samples, as many as
-the first variant that uses scores dropped with the same seed; `--fewer-epochs`
-trains on all the data, with the whole schedule compressed to as many visits as
-that variant made.
+the data. Two variants are controls: `random` drops random samples;
+`--fewer-epochs` trains on all the data, with the whole schedule compressed.
+Both save `--target-saving`, or without it as many visits as the first variant
+that uses scores saved with the same seed.
 
 Each run is a process of its own. After an interruption the same command goes
 on: finished runs are kept, the one that was interrupted starts again.

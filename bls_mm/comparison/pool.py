@@ -121,16 +121,28 @@ def _read_group(
 
 
 def _read_runs(folder: Path) -> Tuple[Optional[str], List[Result]]:
-    """The metric, None for the first, and the runs in the order made."""
-    try:
-        content = json.loads((folder / 'compare.json').read_text())
-        return content['metric'], content['runs']
-    except FileNotFoundError:
-        files = list(folder.glob(f'seed*/*/{RESULT}'))
+    """The metric, None for the first, and the runs in the order made.
+
+    ``compare.json`` has only the variants and seeds that were asked for last.
+    """
+    files = sorted(
+        folder.glob(f'seed*/*/{RESULT}'), key=lambda f: f.stat().st_mtime_ns
+    )
     if not files:
         raise FileNotFoundError(f'{folder} has no run that has ended.')
-    files.sort(key=lambda file: file.stat().st_mtime_ns)
-    return None, [json.loads(file.read_text()) for file in files]
+    runs = [json.loads(file.read_text()) for file in files]
+    settings = [run['settings'] for run in runs]
+    for key in ('config_hash', 'cfg_options', 'target_saving'):
+        values = [s[key] for s in settings if s[key] is not None]
+        if any(value != values[0] for value in values):
+            raise ValueError(
+                f'{folder} has runs with another `{key}` than the others, '
+                'from before `--no-resume`. Remove those.'
+            )
+    metric = None
+    if (folder / 'compare.json').exists():
+        metric = json.loads((folder / 'compare.json').read_text())['metric']
+    return metric, runs
 
 
 def _list_variants(runs: Sequence[Result], seed: int) -> Set[str]:
@@ -153,8 +165,8 @@ def write_runs(
     with open(file, 'w', newline='') as stream:
         writer = csv.writer(stream, lineterminator='\n')
         writer.writerow(
-            ('config', 'row', 'epochs', 'iterations', 'seed', 'metric')
-            + ('value', 'visits', 'seconds', 'cpu_seconds')
+            ('work_dir', 'config', 'row', 'epochs', 'iterations', 'seed')
+            + ('metric', 'value', 'visits', 'seconds', 'cpu_seconds')
         )
         for folder in map(Path, work_dirs):
             metric, runs = _read_runs(folder)
@@ -163,6 +175,7 @@ def write_runs(
                 settings = run['settings']
                 writer.writerow(
                     (
+                        folder.name,
                         Path(settings['config']).stem,
                         settings['variant'],
                         run['epochs'],

@@ -32,7 +32,7 @@ class Comparison:
         metric (str): Name of the metric that was compared.
         rows (list[dict]): From :func:`summarise_runs`, one for each variant.
         runs (list[dict]): From :func:`make_result`, one for each run.
-        file (Path): All of this as JSON, as :func:`pool` reads it.
+        file (Path): All of this as JSON.
         plot (Path): The picture of it.
     """
 
@@ -82,8 +82,9 @@ def compare(
         seeds (list[int]): Seeds, with each of which all variants are trained.
             Defaults to ``(0,)``.
         fewer_epochs (bool): Whether to add the control ``fewer epochs``: all
-            of the data, the whole schedule compressed to as many visits as
-            the first pruned variant made. Defaults to False.
+            of the data, the whole schedule compressed to save
+            ``target_saving``, or without it as many visits as the first
+            pruned variant. Defaults to False.
         metric (str, optional): What to compare. Defaults to None, the first
             metric of the validation.
         work_dir (str or Path, optional): Where the runs, ``compare.json`` and

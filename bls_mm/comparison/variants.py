@@ -46,9 +46,11 @@ class Study:
 
     def is_matched(self, variant: str) -> bool:
         """Whether a variant depends on the result of the reference."""
-        if variant == RANDOM:
-            return self.target_saving is None and self.reference != RANDOM
-        return variant == FEWER
+        if self.target_saving is not None:
+            return False
+        return variant == FEWER or (
+            variant == RANDOM and self.reference != RANDOM
+        )
 
     def run_folder(self, variant: str, seed: int) -> Path:
         """The folder of one run."""
@@ -87,6 +89,8 @@ class Study:
             settings['prune'], settings['score'] = split_variant(variant)
             settings['prune_ratio'] = self.prune_ratio
             settings['target_saving'] = self.target_saving
+        elif variant == FEWER and self.target_saving is not None:
+            settings['schedule_share'] = 1 - self.target_saving
         if not self.is_matched(variant):
             return settings
         if reference is None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import pytest
 from studies import write_comparison
@@ -62,20 +63,32 @@ def test_pool_names_what_is_not_there(work_dirs):
         pool(work_dirs, to='seta')
     with pytest.raises(ValueError, match='It has none'):
         pool(work_dirs, seeds=[7])
-    (work_dirs[1] / 'compare.json').unlink()
+    shutil.rmtree(work_dirs[1] / 'seed0')
+    shutil.rmtree(work_dirs[1] / 'seed1')
     with pytest.raises(FileNotFoundError, match='b has no run that has end'):
         pool(work_dirs)
 
 
-def test_pool_takes_the_runs_of_a_comparison_that_has_not_ended(
-    work_dirs, tmp_path
-):
-    """Seed 1 was interrupted after the full run."""
+def test_pool_takes_all_runs_and_not_only_those_asked_for_last(work_dirs):
     runs = json.loads((work_dirs[0] / 'compare.json').read_text())['runs']
-    folder = tmp_path / 'c'
-    for run in runs[:-2]:
-        seed, variant = (run['settings'][k] for k in ('seed', 'variant'))
-        write_json(folder / f'seed{seed}' / variant / 'result.json', run)
+    content = dict(metric='top5', runs=runs[:1])
+    write_json(work_dirs[0] / 'compare.json', content)
+    row = find_row(pool(work_dirs[:1]), 'infobatch')
+    assert (row.runs, row.all['mean']) == (2, 0)  # by the metric of that one
+    file = work_dirs[0] / 'seed1' / 'random' / 'result.json'
+    run = json.loads(file.read_text())
+    run['settings']['config_hash'] = 'another'
+    write_json(file, run)
+    with pytest.raises(ValueError, match='a has runs with another `config_h'):
+        pool(work_dirs)
+
+
+def test_pool_takes_the_runs_of_a_comparison_that_has_not_ended(work_dirs):
+    """Seed 1 was interrupted after the full run."""
+    folder = work_dirs[0]
+    (folder / 'compare.json').unlink()
+    for variant in ('infobatch', 'random'):
+        shutil.rmtree(folder / 'seed1' / variant)
     row = find_row(pool([folder]), 'infobatch')
     assert (row.runs, row.all['mean']) == (1, -1)
     assert find_row(pool([folder]), 'full').runs == 2

@@ -72,6 +72,14 @@ def test_settings_of_a_run(variant, reference, prune, ratio, share):
     assert settings['seed'] == 1
 
 
+def test_controls_that_save_a_target_need_no_reference():
+    study = make_study('seta', 'random', ratio=None, saving=0.4)
+    settings = study.make_settings('fewer epochs', 1, None)
+    assert settings['schedule_share'] == 0.6
+    assert settings['target_saving'] is None  # it is not pruned
+    assert not any(map(study.is_matched, study.variants))
+
+
 @pytest.mark.parametrize(
     'study, ratio, saving',
     [

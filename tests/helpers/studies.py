@@ -96,7 +96,14 @@ class RunsHere(FakeRuns):
 def make_result(variant, seed, acc, visited, seconds, ratio=None):
     """What a run of 1,000 visits in full might have reported."""
     return dict(
-        settings=dict(config='a/resnet.py', variant=variant, seed=seed),
+        settings=dict(
+            config='a/resnet.py',
+            config_hash='hash',
+            cfg_options={},
+            target_saving=None,
+            variant=variant,
+            seed=seed,
+        ),
         metrics=dict(acc=acc, top5=99.0),
         visited=visited,
         saved=1 - visited / 1000,
@@ -111,13 +118,14 @@ def make_result(variant, seed, acc, visited, seconds, ratio=None):
 
 
 def write_comparison(folder, *accuracies):
-    """Write a ``compare.json``: accuracies of full, infobatch and random."""
+    """Write a comparison: accuracies of full, infobatch and random."""
     names, visits = ['full', 'infobatch', 'random'], [1000, 600, 600]
     runs = [
         make_result(name, seed, acc, count, 1.0)
         for seed, row in enumerate(accuracies)
         for name, acc, count in zip(names, row, visits)
     ]
-    folder.mkdir()
-    content = json.dumps(dict(metric='acc', runs=runs))
-    (folder / 'compare.json').write_text(content)
+    for result in runs:
+        seed, variant = (result['settings'][k] for k in ('seed', 'variant'))
+        write_json(folder / f'seed{seed}' / variant / 'result.json', result)
+    write_json(folder / 'compare.json', dict(metric='acc', runs=runs))
