@@ -9,8 +9,14 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
-from bls_mm.config.options import fill_dataloaders
-from bls_mm.config.pruning import add_pruning, parse_score
+from bls_mm.checks import check_integer
+from bls_mm.config.options import check_study_options, fill_dataloaders
+from bls_mm.config.pruning import (
+    add_pruning,
+    is_hook,
+    list_hooks,
+    parse_score,
+)
 from bls_mm.runner.build import build_runner
 from bls_mm.runner.results import (
     RESULT,
@@ -89,15 +95,21 @@ def measure_fidelity(
     for spec in scores:
         if spec != OFFLINE:
             parse_score(spec)
+    check_integer('every', every, 1, 2**31)
+    for size in batch_sizes or ():
+        check_integer('batch_sizes', size, 1, 2**31)
+    cfg_options = cfg_options or {}
+    check_study_options(cfg_options)
     work_dir = Path(work_dir)
     settings = dict(
         config=str(config),
         config_hash=hash_config(base),
-        cfg_options=cfg_options or {},
+        cfg_options=cfg_options,
         scores=list(scores),
         every=every,
         prune=prune,
     )
+    base.merge_from_dict(cfg_options)
     runs = [
         dict(settings, batch_size=size, seed=seed)
         for size in batch_sizes or [base.train_dataloader.batch_size]
@@ -144,7 +156,6 @@ def _make_config(base: Config, run: Dict[str, Any], folder: Path) -> Config:
     cfg = copy.deepcopy(base)
     cfg.merge_from_dict(
         {
-            **run['cfg_options'],
             'randomness.seed': run['seed'],
             'train_dataloader.batch_size': run['batch_size'],
             'work_dir': str(folder),
@@ -156,9 +167,8 @@ def _make_config(base: Config, run: Dict[str, Any], folder: Path) -> Config:
     base_size = base.train_dataloader.batch_size
     cfg.auto_scale_lr = dict(enable=True, base_batch_size=base_size)
     cfg = add_pruning(cfg, run['prune'])
-    hooks = [*cfg.custom_hooks, *(cfg.get('default_hooks') or {}).values()]
-    for hook in hooks:
-        if hook and str(hook['type']).endswith('BLSHook'):
+    for hook in list_hooks(cfg):
+        if is_hook(hook, 'BLSHook'):
             hook['score'] = dict(type=PANEL, scores=run['scores'])
     fill_dataloaders(cfg)
     return cfg

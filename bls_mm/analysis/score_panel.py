@@ -73,6 +73,9 @@ class TruthHook(Hook):
     Attributes:
         rows (list[dict]): For each score and comparison ``score``,
             ``passes`` and what :func:`rate_scores` returns.
+
+    Raises:
+        ValueError: If the training ends before the first truth.
     """
 
     priority = 'LOWEST'
@@ -88,6 +91,12 @@ class TruthHook(Hook):
         batch = runner.train_dataloader.batch_sampler.batch_size
         # Of an unpruned run; a pruned one has passed more by then.
         self._per_pass = -(-len(hook.scores) // batch)
+        passes = runner.max_iters // self._per_pass
+        if self.every > passes:
+            raise ValueError(
+                f'`every` should be at most {passes}, the passes of the '
+                f'training, but got {self.every}: there would be no truth.'
+            )
 
     def after_train_iter(
         self,

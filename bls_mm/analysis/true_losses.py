@@ -90,13 +90,19 @@ def build_true_loss_dataset(cfg: Config) -> Any:
         Dataset: N samples, without the datasets that repeat them.
 
     Raises:
-        ValueError: If the dataset is put together from several.
+        ValueError: If the dataset is put together from several, or there is
+            no validation.
     """
     dataset = copy.deepcopy(cfg.train_dataloader.dataset)
     while 'dataset' in dataset:  # RepeatDataset and its kin
         dataset = dataset['dataset']
     if 'datasets' in dataset:
         raise ValueError('Concatenated datasets are not supported.')
+    if not cfg.get('val_dataloader'):
+        raise ValueError(
+            'The config has no `val_dataloader`, whose pipeline reads the '
+            'samples for their true losses.'
+        )
     dataset['pipeline'] = cfg.val_dataloader.dataset.pipeline
     return DATASETS.build(
         dataset, default_args=dict(_scope_=cfg.get('default_scope'))

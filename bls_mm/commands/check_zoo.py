@@ -112,6 +112,7 @@ def main(argv: Optional[List[str]] = None, prog: Optional[str] = None) -> int:
     args = parse_args(argv, prog)
     import json
 
+    from bls_mm.checks import check_integer
     from bls_mm.zoo_check import (
         VERDICTS,
         find_configs,
@@ -125,6 +126,10 @@ def main(argv: Optional[List[str]] = None, prog: Optional[str] = None) -> int:
             names.update(find_configs(package, args.filter))
         if not names:
             raise ValueError('There are no such configs.')
+        check_integer('workers', args.workers, 1, 1024)
+        if args.json:  # rather now than at the end
+            Path(args.json).parent.mkdir(parents=True, exist_ok=True)
+            open(args.json, 'a').close()
     results: List[Dict[str, Any]] = []
     counts: Counter[str] = Counter()
     start = time.monotonic()

@@ -1,13 +1,16 @@
 """All runs of a comparison, one after the other, each made only once."""
 
+import copy
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Union
 
+from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
+from bls_mm.config.options import check_study_options
 from bls_mm.config.pruning import add_pruning
 from bls_mm.runner.results import (
     hash_config,
@@ -145,6 +148,8 @@ def _plan_study(
         json.dumps(cfg_options)
     except TypeError as error:
         raise TypeError(f'`cfg_options` go into a file: {error}.') from None
+    check_study_options(cfg_options)
+    _check_runs(cfg, prune, cfg_options)
     return Study(
         config=config,
         config_hash=hash_config(cfg),
@@ -155,6 +160,25 @@ def _plan_study(
         target_saving=target_saving,
         folder=Path(work_dir or f'work_dirs/compare_{Path(config).stem}'),
     )
+
+
+def _check_runs(
+    cfg: Config, prune: Sequence[str], cfg_options: Dict[str, Any]
+) -> None:
+    """Refuse a config whose runs could not be compared once made."""
+    cfg = copy.deepcopy(cfg)
+    cfg.merge_from_dict(cfg_options)
+    if not cfg.get('val_dataloader'):
+        raise ValueError(
+            'The config has no `val_dataloader`, so there is no metric to '
+            'compare.'
+        )
+    by_iteration = 'max_iters' in (cfg.get('train_cfg') or {})
+    if by_iteration and any(split_variant(n)[1] == TRUE for n in prune):
+        raise ValueError(
+            f'The score `{TRUE}` needs a loop with epochs, but `train_cfg` '
+            'has `max_iters`.'
+        )
 
 
 def _count_kept(study: Study) -> int:

@@ -1,5 +1,7 @@
 """Options of the command line, applied to a config."""
 
+from typing import Any, Dict
+
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 
@@ -53,3 +55,25 @@ def fill_dataloaders(cfg: Config) -> None:
             'persistent_workers', loader.get('num_workers', 0) > 0
         )
         loader.setdefault('collate_fn', ConfigDict(type='default_collate'))
+
+
+def check_study_options(cfg_options: Dict[str, Any]) -> None:
+    """Refuse options that each run of a study gets from the study.
+
+    Args:
+        cfg_options (dict): Settings that override the config.
+
+    Raises:
+        ValueError: If they have a seed or a work dir.
+    """
+    options = Config()
+    options.merge_from_dict(cfg_options)
+    for part, key, option in (
+        (options.get('randomness'), 'seed', 'seeds'),
+        (options, 'work_dir', 'work_dir'),
+    ):
+        if part and part.get(key) is not None:
+            raise ValueError(
+                f'`cfg_options` should not set the {key} of all runs. Use '
+                f'`{option}` (`--{option.replace("_", "-")}`).'
+            )

@@ -5,7 +5,7 @@ import copy
 from typing import Any, Dict, Iterator, Optional, Tuple
 
 from mmengine.config import Config, ConfigDict
-from mmengine.registry import Registry
+from mmengine.registry import HOOKS, Registry
 
 from bls_mm.pruners import Pruner
 from bls_mm.registry import PRUNERS, SCORES, build
@@ -164,7 +164,7 @@ def _set_hook(cfg: Config, score: Optional[str]) -> None:
     wanted, per_sample = parse_score(score)
     build(wanted, SCORES, Score, 'score')  # checks settings
     for hook in list_hooks(cfg):
-        if type_name(hook) != 'BLSHook':
+        if not is_hook(hook, 'BLSHook'):
             continue
         if not per_sample:
             hook['per_sample'] = False
@@ -215,13 +215,28 @@ def _literal(text: str) -> Any:
 
 
 def _has_hook(cfg: Config, name: str) -> bool:
-    return any(type_name(hook) == name for hook in list_hooks(cfg))
+    return any(is_hook(hook, name) for hook in list_hooks(cfg))
 
 
 def list_hooks(cfg: Dict[str, Any]) -> Iterator[Any]:
     """The configs of all hooks, default and custom, None included."""
     yield from (cfg.get('default_hooks') or {}).values()
     yield from cfg.get('custom_hooks') or []
+
+
+def is_hook(cfg: Any, name: str) -> bool:
+    """Whether a hook is of a class of this package, or derived from it.
+
+    Args:
+        cfg (Any): Config of a hook, a hook, or None.
+        name (str): Name of the class.
+    """
+    kind = cfg.get('type') if isinstance(cfg, dict) else type(cfg)
+    if not isinstance(kind, type):
+        # Not `get`, which may import whole packages.
+        kind = HOOKS.module_dict.get(type_name(cfg))
+    bases = [base.__name__ for base in getattr(kind, '__mro__', ())]
+    return name in (type_name(cfg), *bases)
 
 
 def type_name(cfg: Any) -> str:

@@ -51,10 +51,16 @@ def write_config(
         FileExistsError: If the file exists and ``force`` is not set.
         FileNotFoundError: If there is no such config.
         TypeError: If a setting is of the wrong type.
-        ValueError: If a setting is out of range, or ``config`` is a new-style
-            config that Python cannot import from ``output``.
+        ValueError: If a setting is out of range, ``output`` is ``config``, or
+            that is a new-style config that Python cannot import from
+            ``output``.
     """
     output = Path(output)
+    if '::' not in str(config) and output.resolve() == Path(config).resolve():
+        raise ValueError(
+            f'`{output}` would inherit from itself: `output` should be '
+            'another file than `config`.'
+        )
     if output.exists() and not force:
         raise FileExistsError(
             f'`{output}` exists. Use `--force`, or `force=True`, to overwrite '

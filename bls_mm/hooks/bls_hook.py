@@ -131,10 +131,7 @@ class BLSHook(Hook):
                 '`custom_hooks` and `default_hooks` should have one BLSHook, '
                 'but got several.'
             )
-        if self._run is not None:
-            # That of a run which a validation has ended, to which no iteration
-            # or epoch was there to give the settings of hooks back.
-            self._run.length.close()
+        before, left = self._run, self._leave(runner)
         self._run = run = Run(
             runner,
             self.score,
@@ -143,12 +140,15 @@ class BLSHook(Hook):
             self.rescale_loss,
             partial(self._begin_pass, runner),
             partial(self._end_pass, runner),
+            None if left is None or before is None else before.steps,
         )
         if self.align_schedule:
             run.schedules = ScheduleHooks(runner, run.planner)
         resumed, self._resumed = self._resumed, None
         if resumed is not None:
             self._restore(runner, run, resumed)
+        elif left is not None:
+            self._go_on(runner, run, left)
         announce_run(runner, run.planner, run.by_epoch)
 
     def _restore(self, runner: Any, run: Run, state: Dict[str, Any]) -> None:
@@ -165,14 +165,37 @@ class BLSHook(Hook):
             # Now, since a run that is over will not begin another pass.
             run.length.update(planner)
             return
-        step = runner.iter
-        if run.by_epoch:
-            step = runner.epoch * planner.budget.numerator
-        planner.skip_to(step)
-        runner.logger.warning(
-            'BLS: the checkpoint was saved without BLSHook. All scores start '
-            'at 0.'
-        )
+        reason = 'the checkpoint was saved without BLSHook'
+        _start_scores(runner, run, runner.iter, reason)
+
+    def _leave(self, runner: Any) -> Optional[Dict[str, Any]]:
+        """What an earlier training leaves to one that goes on in its loop.
+
+        To be called before that begins, since both have one score rule.
+
+        Returns:
+            dict or None: As in a checkpoint; None if this is another training.
+        """
+        before = self._run
+        if before is None:
+            return None
+        # If a validation has ended it, there was no iteration or epoch to do
+        # that.
+        before.close()
+        if not before.goes_on_in(runner):
+            return None
+        before.merge()
+        planner = before.planner
+        state = pack_state(before.buffer, planner, planner.sampler)
+        return dict(state, **before.sampler_state, step=planner.current.step)
+
+    def _go_on(self, runner: Any, run: Run, left: Dict[str, Any]) -> None:
+        """Go on where the last training of the same loop has ended."""
+        try:
+            self._restore(runner, run, left)
+        except ValueError:
+            reason = 'the training data have changed'
+            _start_scores(runner, run, left['step'], reason)
 
     def after_train(self, runner: Any) -> None:
         """Report the saving; give the sampler and optimizer back."""
@@ -271,3 +294,18 @@ class BLSHook(Hook):
                 'have those from before. To save all, use '
                 'CheckpointHook(by_epoch=False).'
             )
+
+
+def _start_scores(runner: Any, run: Run, step: int, reason: str) -> None:
+    """Go on in a training of which no scores can be had.
+
+    Args:
+        runner (Runner): The runner.
+        run (Run): Its training.
+        step (int): Steps that have been made, if it has no epochs.
+        reason (str): Why there are no scores.
+    """
+    if run.by_epoch:
+        step = runner.epoch * run.planner.budget.numerator
+    run.planner.skip_to(step)
+    runner.logger.warning(f'BLS: {reason}. All scores start at 0.')

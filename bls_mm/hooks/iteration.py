@@ -55,6 +55,11 @@ class Iteration:
         """What to call if the losses of samples cannot be told."""
         return ignore_misfit if self._heard is None else self._heard.on_misfit
 
+    @property
+    def weighs_samples(self) -> bool:
+        """Whether weights of single samples reach their gradients."""
+        return self._heard is not None and self._heard.can_weigh
+
     def refresh(self) -> None:
         """Look again for what to listen to. To be called once a pass."""
         if self._heard is not None:

@@ -8,6 +8,7 @@ from typing import (
     ContextManager,
     Dict,
     Iterator,
+    NamedTuple,
     Optional,
     Sequence,
 )
@@ -30,6 +31,20 @@ from bls_mm.scores.buffer import ScoreBuffer
 from .iteration import Iteration
 
 
+class Left(NamedTuple):
+    """What a training was when it ended.
+
+    Attributes:
+        iteration (int): Iterations that it has made.
+        max_iters (int): Those that the loop was told it would make.
+        sampler (dict): ``state_dict`` of the sampler.
+    """
+
+    iteration: int
+    max_iters: int
+    sampler: Dict[str, Any]
+
+
 class Run:
     """Follow a training: its batches, their losses, and who changes what.
 
@@ -43,6 +58,9 @@ class Run:
             loop, which has no hook point there, as :class:`PassIterator`
             calls it.
         end_pass (callable): Called after it.
+        steps (int, optional): Iterations of the unpruned run, if an
+            iteration-based loop does not have that number any more.
+            Defaults to None.
 
     Attributes:
         by_epoch (bool): Whether the training loop has epochs.
@@ -54,6 +72,7 @@ class Run:
         schedules (ScheduleHooks, optional): Keeps the schedules in step; None
             where nobody has set it.
         parallel (bool): Whether there are several ranks.
+        left (Left, optional): What the run was when it ended; None before.
 
     Raises:
         TypeError: If the training loop is of an unknown kind.
@@ -71,15 +90,18 @@ class Run:
         rescale_loss: bool,
         begin_pass: Callable[[bool], bool],
         end_pass: Callable[[], None],
+        steps: Optional[int] = None,
     ) -> None:
         self._runner = runner
         self._score = score
         self._rescale_loss = rescale_loss
         self._next_loader: Any = None
+        self._warned = False
         self._is_whole = False  # trained on from its first batch
         self.schedules: Optional[ScheduleHooks] = None
+        self.left: Optional[Left] = None
 
-        loop = runner.train_loop
+        self._loop = loop = runner.train_loop
         _check_hooks(runner.hooks)
         sampler = find_sampler(loop.dataloader)
         self.parallel = sampler.world_size > 1
@@ -103,7 +125,7 @@ class Run:
         # The loop may have been built while the sampler of a run before, which
         # has ended in the middle, was in one of its passes.
         sampler.attach()
-        steps = loop.max_iters
+        steps = loop.max_iters if steps is None else steps
         if self.by_epoch:
             steps = loop.max_epochs * self.lookup.tracker.num_batches()
         self.planner = PassPlanner(
@@ -163,6 +185,7 @@ class Run:
             # Then the weighted gradients of a pass have the mean of all data,
             # and the learning rate keeps its meaning.
             weights = weights / mean_weight(self.planner.weights)
+            self._warn_of_batch_weights()
         self.lookup.begin_pass(
             weights,
             beginning.skip,
@@ -172,6 +195,20 @@ class Run:
         )
         self._is_whole = not beginning.skip
         self.iteration.batch = None
+
+    def _warn_of_batch_weights(self) -> None:
+        """Say once if weights of samples become those of their batches."""
+        single = self.lookup.batch_size == 1
+        if self._warned or single or self.iteration.weighs_samples:
+            return
+        self._warned = True
+        rule = type(self.planner.sampler.pruner).__name__
+        self._runner.logger.warning(
+            f'BLS: {rule} weighs single samples, but there are no losses of '
+            'single samples to weigh: the model is none that has them, or is '
+            'compiled, or `BLSHook.per_sample` or `loss_key` say otherwise. '
+            'The loss of a batch is weighted by the mean of its samples.'
+        )
 
     def read_passes(self) -> Iterator[Any]:
         """Read the DataLoader of an iteration-based loop.
@@ -294,7 +331,14 @@ class Run:
     # The end
 
     def close(self) -> None:
-        """Give back what has been taken over."""
+        """Give back what has been taken over, once."""
+        if self.left is not None:
+            return
+        self.left = Left(
+            self._loop.iter,
+            self._loop.max_iters,
+            self.planner.sampler.state_dict(),
+        )
         self._watch.close()
         self.length.close()
         if self.schedules is not None:
@@ -302,6 +346,35 @@ class Run:
         self.lookup.tracker.close()
         self.iteration.close()
         self.planner.sampler.detach()
+
+    def goes_on_in(self, runner: Any) -> bool:
+        """Whether a training goes on where this one ended.
+
+        So it does where ``runner.train()`` is called once more, after an
+        exception or with a longer loop.
+
+        Args:
+            runner (Runner): The runner of that training.
+        """
+        return (
+            self.left is not None
+            and self._loop is runner.train_loop
+            and self.left.iteration == runner.iter > 0
+        )
+
+    @property
+    def steps(self) -> Optional[int]:
+        """Iterations of the unpruned run; None if the loop tells them."""
+        if self.left is None or self.left.max_iters != self._loop.max_iters:
+            return None
+        return self.planner.budget.steps
+
+    @property
+    def sampler_state(self) -> Dict[str, Any]:
+        """``state_dict`` of the sampler, also after the end."""
+        if self.left is None:
+            return self.planner.sampler.state_dict()
+        return self.left.sampler
 
     def _abort(self) -> None:
         """Leave everything as it was found: an exception ends the run."""

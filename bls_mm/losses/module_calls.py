@@ -169,12 +169,21 @@ class SampleLosses:
                 f'{reason}. The loss of the batch stands in for those.',
             )
 
+    @property
+    def can_weigh(self) -> bool:
+        """Whether gradients of single samples can be weighted so far."""
+        return any(
+            not twin.by_sample and not twin.time_first
+            for twin in self._twins.values()
+        )
+
     def close(self) -> None:
         """Stop listening."""
         for module in self._modules:
             release(module)
         self._modules = []
         self._places = []
+        self._twins = {}
 
     def _start_trial(self) -> None:
         self._trusts = False
@@ -192,7 +201,9 @@ class SampleLosses:
         kwargs: Dict[str, Any],
     ) -> Any:
         """Make a call of a module that is listened to."""
-        if self._size is None:
+        # What is computed without gradients, as where samplers of pixels look
+        # for the hard ones, is no part of the loss.
+        if self._size is None or not torch.is_grad_enabled():
             return forward(module, *args, **kwargs)
         twin, values = self._twins[id(module)], [*args, *kwargs.values()]
         if twin.by_sample and not all(map(is_plain, values)):

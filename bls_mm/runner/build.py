@@ -10,8 +10,9 @@ from mmengine.runner import Runner
 
 from bls_mm.checkpoint import find_checkpoint, state
 from bls_mm.checkpoint.trusted import trust_mmengine_classes
-from bls_mm.config import add_hook, add_pruning, has_pruning
+from bls_mm.config import add_hook, add_pruning
 from bls_mm.config.options import fill_dataloaders, use_amp, use_auto_scale_lr
+from bls_mm.config.pruning import is_hook
 from bls_mm.zoo import load_config
 
 
@@ -114,6 +115,6 @@ def build_runner(cfg: Config) -> Any:
         runner = RUNNERS.build(cfg)
     else:
         runner = Runner.from_cfg(cfg)
-    if not has_pruning(cfg):
+    if not any(is_hook(hook, 'BLSHook') for hook in runner.hooks):
         runner.register_hook(UnusedScores())
     return runner

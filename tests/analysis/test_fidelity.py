@@ -81,6 +81,37 @@ def test_interrupted_measurement_goes_on(trained, tmp_path):
     assert list(table.columns[3].cells) == ['0.55 ± 0.07'] * 2
 
 
+def test_batch_size_of_the_options_is_the_default(trained, tmp_path):
+    options = {'train_dataloader.batch_size': 4}
+    measure_fidelity(CONFIG, work_dir=tmp_path, cfg_options=options)
+    assert trained == [(4, 0)]
+
+
+@pytest.mark.parametrize(
+    'setting, told',
+    [
+        (dict(every=0), '`every` should be in'),
+        (dict(batch_sizes=[0]), '`batch_sizes` should be in'),
+        (dict(cfg_options=dict(randomness=dict(seed=3))), 'Use `seeds`'),
+    ],
+)
+def test_bad_setting_is_refused_before_training(
+    trained, tmp_path, setting, told
+):
+    with pytest.raises(ValueError, match=told):
+        measure_fidelity(CONFIG, work_dir=tmp_path / 'out', **setting)
+    assert trained == []
+
+
+def test_truth_that_would_never_be_taken_is_refused(options, tmp_path):
+    with pytest.raises(
+        ValueError, match='`every` should be at most [23], the'
+    ):
+        measure_fidelity(
+            CONFIG, every=9, work_dir=tmp_path, cfg_options=options
+        )
+
+
 @pytest.mark.parametrize(
     'setting', [dict(scores=['magic']), dict(prune='magic')]
 )

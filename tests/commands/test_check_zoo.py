@@ -29,7 +29,7 @@ def test_exit_status_is_the_goal(
 
     monkeypatch.setattr(bls_mm.zoo_check, 'sweep', sweep)
     monkeypatch.setattr(bls_mm.zoo_check, 'find_configs', find_configs)
-    file = tmp_path / 'results.json'
+    file = tmp_path / 'made' / 'results.json'
     words = ['--packages', 'mmdet', '--json', str(file)]
     assert check_zoo.main(words) == expected
     out, err = capsys.readouterr()
@@ -45,8 +45,15 @@ def test_exit_status_is_the_goal(
     [
         (['--packages', 'mmnothing'], 'package `mmnothing` is not installed'),
         (['--packages', 'torch'], 'There are no such configs'),
+        (['--workers', '0'], '`workers` should be'),
+        (['--json', f'{__file__}/results.json'], 'exists|Not a directory'),
     ],
 )
-def test_nothing_to_check_is_one_line(words, message):
+def test_what_cannot_be_checked_is_one_line(words, message, monkeypatch):
+    if '--packages' not in words:
+        monkeypatch.setattr(
+            bls_mm.zoo_check, 'find_configs', lambda *_: {'a.py': 'mmdet::a'}
+        )
+        words = ['--packages', 'mmdet', *words]
     with pytest.raises(SystemExit, match=f'^bls-mm x: error: .*{message}'):
         check_zoo.main(words, 'bls-mm x')

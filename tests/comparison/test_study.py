@@ -124,6 +124,20 @@ def test_runs_of_a_config_that_has_changed_are_made_anew_if_wanted(
         (dict(seeds=[]), '`seeds` should have one'),
         (dict(prune=[]), '`fewer_epochs` needs a variant'),
         (dict(target_saving=1.5), '`target_saving` should be in'),
+        (dict(cfg_options={'randomness.seed': 1}), r'Use `seeds` \(`--seeds'),
+        (dict(cfg_options=dict(work_dir='x')), r'\(`--work-dir`\)'),
+        (dict(cfg_options=dict(val_dataloader=None)), 'no metric to compare'),
+        (
+            dict(
+                prune='infobatch:true',
+                cfg_options={
+                    'train_cfg': dict(
+                        _delete_=True, by_epoch=False, max_iters=9
+                    )
+                },
+            ),
+            '`true` needs a loop with epochs',
+        ),
     ],
 )
 def test_bad_setting_is_refused_before_anything_is_trained(

@@ -157,6 +157,19 @@ def test_add_pruning_reuses_the_hook_of_the_base():
     )
 
 
+@pytest.mark.parametrize('by_name', [True, False])
+def test_add_pruning_knows_a_hook_that_is_derived(by_name, monkeypatch):
+    class OwnHook(BLSHook):
+        pass
+
+    monkeypatch.setitem(HOOKS.module_dict, 'OwnHook', OwnHook)
+    kind = 'OwnHook' if by_name else OwnHook
+    base = config(custom_hooks=[dict(type=kind)])
+    assert has_pruning(base)
+    (hook,) = add_pruning(base, score='ema').custom_hooks
+    assert hook == dict(type=kind, score=dict(type='EMAScore'))
+
+
 def test_add_pruning_keeps_the_settings_of_the_score_that_is_asked_for():
     score = dict(type=EMAScore, alpha=0.5)
     base = config(custom_hooks=[dict(type=BLSHook, score=score)])

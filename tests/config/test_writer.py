@@ -229,6 +229,17 @@ def test_existing_file_is_overwritten_by_force_only(tmp_path):
     assert 'RandomPrune' in file.read_text()
 
 
+def test_config_is_not_overwritten_by_what_inherits_from_it(
+    tmp_path, monkeypatch
+):
+    base = tmp_path / 'base.py'
+    base.write_text(BASE)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match='inherit from itself: `output`'):
+        write_config('base.py', base, force=True)
+    assert base.read_text() == BASE
+
+
 def test_wrong_setting_writes_nothing(tmp_path):
     with pytest.raises(ValueError, match=r'`prune_ratio` should be in \[0, 1'):
         make(tmp_path, BASE, prune_ratio=2)

@@ -10,7 +10,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import DATA_SAMPLERS, LOOPS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import BatchSampler, DataLoader
-from toy import ToyDataset, hook_of, make_config, make_runner
+from toy import VALIDATED, ToyDataset, hook_of, make_config, make_runner
 
 from bls_mm import BLSHook, BLSSampler
 
@@ -426,6 +426,110 @@ def test_run_after_an_interrupted_one_is_like_a_first_one(tmp_path, by_epoch):
         == hook_of(fresh, 'Recorder').numbers
     )
     assert torch.equal(hook_of(second).scores, hook_of(fresh).scores)
+
+
+class Once(Hook):
+    """End a run by an exception when it first comes to a point."""
+
+    def __init__(self, point, iteration):
+        self.left = 1
+
+        def act(runner, *args, **kwargs):
+            if runner.iter >= iteration and self.left:
+                self.left = 0
+                raise KeyboardInterrupt
+
+        setattr(self, point, act)
+
+
+def train_twice(work_dir, once, between=None, **changes):
+    """Train until an exception, and go on with the same runner."""
+    runner = make_runner(work_dir, **changes)
+    runner.register_hook(once)
+    with pytest.raises(KeyboardInterrupt):
+        runner.train()
+    if between is not None:
+        between(runner)
+    runner.train()
+    return runner
+
+
+BY_ITERATION = dict(train_cfg=dict(by_epoch=False, max_iters=60))
+
+
+@pytest.mark.parametrize(
+    ('point', 'changes'),
+    [
+        ('before_train_iter', {}),
+        ('before_train_iter', BY_ITERATION),
+        (
+            'before_train_iter',
+            dict(BY_ITERATION, train_dataloader__num_workers=1),
+        ),
+        ('before_val', dict(VALIDATED, train_cfg__val_interval=3)),
+    ],
+)
+def test_run_goes_on_when_it_is_called_again(tmp_path, point, changes):
+    settings = dict(
+        train_dataloader__dataset__size=24,
+        train_dataloader__sampler__pruner=dict(
+            type='Importance', target_saving=0.3
+        ),
+        param_scheduler=dict(type='PolyLR', by_epoch=False, end=40),
+        **changes,
+    )
+    whole = make_runner(tmp_path / 'whole', **settings)
+    whole.train()
+    runner = train_twice(tmp_path / 'cut', Once(point, 17), **settings)
+    done, expected = (hook_of(each, 'Recorder') for each in (runner, whole))
+    assert done.numbers == expected.numbers
+    assert done.rates == expected.rates
+    # But for rounding, since other batches were scored together.
+    assert done.losses == pytest.approx(expected.losses, rel=1e-4)
+    assert runner.max_iters == whole.max_iters
+    assert hook_of(runner).planner.saved == hook_of(whole).planner.saved
+
+
+@pytest.mark.parametrize('changes', [{}, BY_ITERATION])
+def test_run_that_is_over_goes_on_when_its_loop_becomes_longer(
+    tmp_path, changes
+):
+    settings = dict(
+        train_dataloader__dataset__size=24,
+        train_dataloader__sampler__pruner=dict(
+            type='RandomPrune', target_saving=0.3
+        ),
+        **changes,
+    )
+    runner = make_runner(tmp_path, **settings)
+    runner.train()
+    visits = hook_of(runner).visited
+    runner.train()  # nothing is left to do
+    assert hook_of(runner).visited == visits
+    assert hook_of(runner).planner.saved == pytest.approx(0.3, abs=0.02)
+    runner.train_loop._max_epochs, runner.train_loop._max_iters = 12, 84
+    runner.train()
+    numbers = hook_of(runner, 'Recorder').numbers
+    hook = hook_of(runner)
+    assert hook.visited == sum(map(len, numbers)) > visits
+    assert hook.planner.saved == pytest.approx(0.3, abs=0.02)
+    assert hook.visited_unpruned == (84 * 4 if changes else 12 * 24)
+
+
+def test_run_that_goes_on_with_other_batches_keeps_its_place(tmp_path):
+    messages = []
+
+    def replace(runner):
+        runner.logger.warning = messages.append
+        runner.train_loop.dataloader = new_loader(batch_size=2)
+
+    once = Once('before_train_iter', 33)
+    runner = train_twice(tmp_path, once, between=replace)
+    assert any('data have changed. All scores' in m for m in messages)
+    planner = hook_of(runner).planner
+    assert planner.current.number == 7
+    assert runner.epoch == 8
+    assert planner.unpruned == 8 * 40
 
 
 def test_loader_in_training_is_copied_and_pickled_as_a_plain_one(tmp_path):

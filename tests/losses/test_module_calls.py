@@ -41,6 +41,20 @@ def losses_heard(heard, loss, size):
     return losses_of_samples([calls], loss.detach()[None], size)[0]
 
 
+def test_call_without_gradients_is_no_part_of_the_loss(logits):
+    # So mmseg looks for the hard pixels, and weighs those in another call.
+    module = losses.CrossEntropyLoss()
+    heard = SampleLosses(nn.ModuleDict(dict(loss=module)))
+    heard.begin(4)
+    hard = torch.tensor([0.0, 0, 0, 1])
+    with torch.no_grad():
+        module(logits, LABELS, reduction_override='none')
+    loss = module(logits, LABELS, weight=hard)
+    own = losses_heard(heard, loss, 4)
+    assert own[3] == pytest.approx(4 * float(loss))
+    assert own[:3].tolist() == [0, 0, 0]
+
+
 @pytest.mark.parametrize(
     ('module', 'target', 'kwargs'),
     [

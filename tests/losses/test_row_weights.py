@@ -7,7 +7,7 @@ from mmengine.registry import HOOKS
 from record_reference_runs import ByShape
 from torch import nn
 from torch.nn.functional import cross_entropy
-from toy import hook_of, train
+from toy import hook_of, make_runner, train
 
 from bls_mm.losses.module_calls import SampleLosses
 from bls_mm.losses.row_weights import weigh_rows
@@ -135,6 +135,34 @@ def test_step_has_the_gradient_of_each_sample_by_its_weight(tmp_path, changes):
     single = runner.train_dataloader.batch_size == 1
     assert (max(watch.spreads) > 0.3) != single
     assert hook_of(runner).planner.saved == pytest.approx(0.4, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ('model', 'hook', 'batch_size', 'told'),
+    [
+        ('ObservedModel', {}, 4, False),
+        ('ObservedModel', dict(per_sample=False), 4, True),
+        ('ToyModel', {}, 4, True),  # it has no loss module
+        ('ToyModel', {}, 1, False),
+    ],
+)
+def test_log_says_that_weights_do_not_reach_the_samples(
+    tmp_path, model, hook, batch_size, told
+):
+    runner = make_runner(
+        tmp_path,
+        model=dict(type=model),
+        train_dataloader__dataset__size=12,
+        train_dataloader__batch_size=batch_size,
+        train_dataloader__sampler__pruner=dict(type='Importance'),
+        custom_hooks=[dict(type='BLSHook', **hook)],
+        train_cfg__max_epochs=4,
+    )
+    messages = []
+    runner.logger.warning = messages.append
+    runner.train()
+    said = 'Importance weighs single samples, but there are no losses'
+    assert ''.join(messages).count(said) == int(told)
 
 
 def test_step_is_not_weighted_without_rescaling(tmp_path):

@@ -2,12 +2,21 @@
 
 import pytest
 from mmengine.config import Config
+from mmengine.registry import HOOKS
 from toy import EVERY_EPOCH, make_config, train
 
+from bls_mm import BLSHook
 from bls_mm.runner.build import build_runner
 
 
-@pytest.mark.parametrize('hooks', [[], [dict(type='BLSHook')]])
+@HOOKS.register_module(force=True)
+class DerivedHook(BLSHook):
+    """A hook of one's own, which keeps scores as well."""
+
+
+@pytest.mark.parametrize(
+    'hooks', [[], [dict(type='BLSHook')], [dict(type='DerivedHook')]]
+)
 def test_run_without_the_hook_says_that_scores_are_unused(
     tmp_path, hooks, capfd
 ):
@@ -22,7 +31,7 @@ def test_run_without_the_hook_says_that_scores_are_unused(
             resume=True,
             train_cfg__max_epochs=3,
             train_dataloader__sampler__pruner=None,
-            experiment_name=f'unused{len(hooks)}',
+            experiment_name=f'unused{len(str(hooks))}',
         )
     )
     runner = build_runner(cfg)
