@@ -157,6 +157,13 @@ class BLSHook(Hook):
         if state:
             run.follow_inner(state)
             load_state(state, run.buffer, planner, planner.sampler)
+            if len(state['memory']) > len(self.score.memory):
+                runner.logger.warning(
+                    'BLS: the checkpoint has scores of another rule than '
+                    f'{type(self.score).__name__}. Samples keep them until '
+                    'they are visited, so the first selections compare '
+                    'numbers of two kinds.'
+                )
             owed = loop.steps_owed(runner, planner.current)
             if run.by_epoch:
                 owed += planner.go_to_epoch(runner.epoch)

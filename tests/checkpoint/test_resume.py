@@ -248,6 +248,23 @@ def test_load_from_alone_starts_with_new_scores(tmp_path):
     assert not hook_of(runner).scores.any()
 
 
+@pytest.mark.parametrize('score', ['MARTScore', 'EMAScore'])
+def test_log_says_that_scores_are_of_another_rule(tmp_path, score):
+    length = dict(train_cfg__max_epochs=3)
+    train(tmp_path, **saving_every(), **length)
+    runner = make_runner(
+        tmp_path,
+        resume=True,
+        custom_hooks=[dict(type='BLSHook', score=dict(type=score))],
+        **length,
+    )
+    messages = []
+    runner.logger.warning = messages.append
+    runner.train()
+    told = any('scores of another rule than EMA' in m for m in messages)
+    assert told == (score == 'EMAScore')
+
+
 def hooks_with(first, *args, **kwargs):
     """A hook that saves before or after all others."""
     hook = SavesAt(*args, first=first, **kwargs)
