@@ -30,6 +30,8 @@ _NAMES = re.compile(
     '(_?(at|from|after|until))?_?(iter|iteration|step)s?|_?milestones?'
 )
 _INTERVALS = re.compile('interval|every|period|freq|window|queue|batch|size')
+# A hook with more numbers than that has written down what happened.
+_MOST_NUMBERS = 32
 _ASKS = {'iter', '_iter', 'cur_iter', 'every_n_train_iters'}
 
 
@@ -154,7 +156,7 @@ def _of_hook(hook: Any) -> Tuple[List[Threshold], List[Threshold]]:
             continue
         if _NAMES.fullmatch(name) and _is_flat(value):
             found.append(Threshold(hook, name, value))
-        elif name in read:
+        elif name in read and len(_numbers(value)) <= _MOST_NUMBERS:
             unknown.append(Threshold(hook, name, value))
     return found, unknown
 

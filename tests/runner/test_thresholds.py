@@ -32,6 +32,7 @@ class UnfreezeHook(Hook):
         self.stages = [(30, 'low'), (70, 'high')]
         self.queue_length = 64
         self.late = 1000
+        self.seen = list(range(10, 100))  # not a setting
         self.early = 5
         self.unread = 60
         self.fired = []
@@ -43,6 +44,7 @@ class UnfreezeHook(Hook):
             self.fired.append(hook_of(runner).planner.current.step)
         numbers = (self.milestones, self.threshold, self.stages)
         others = (self.interval, self.queue_length, self.late, self.early)
+        others += (self.seen,)
         assert numbers and others
 
 
