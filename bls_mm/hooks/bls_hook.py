@@ -192,9 +192,7 @@ class BLSHook(Hook):
         if not before.goes_on_in(runner):
             return None
         before.merge()
-        planner = before.planner
-        state = pack_state(before.buffer, planner, planner.sampler)
-        return dict(state, **before.sampler_state, step=planner.current.step)
+        return dict(_pack(before), step=before.planner.current.step)
 
     def _go_on(self, runner: Any, run: Run, left: Dict[str, Any]) -> None:
         """Go on where the last training of the same loop has ended."""
@@ -284,15 +282,12 @@ class BLSHook(Hook):
         """Add the key ``bls``. Called on rank 0 only."""
         if self._run is None:
             return
-        run, planner = self._run, self._run.planner
-        ahead = 0
+        run, ahead = self._run, 0
         is_next = checkpoint['meta']['iter'] == runner.iter + 1
         if run.iteration.in_hand and is_next:
             # Saved by a hook before this one, or before the batch is seen.
             ahead = run.iteration.score_early(run.buffer)
-        checkpoint[KEY] = pack_state(
-            run.buffer, planner, planner.sampler, ahead
-        )
+        checkpoint[KEY] = _pack(run, ahead)
         if run.parallel and not run.buffer.merged:
             runner.logger.warning(
                 'BLS: a checkpoint was saved in the middle of a pass, and not '
@@ -301,6 +296,18 @@ class BLSHook(Hook):
                 'have those from before. To save all, use '
                 'CheckpointHook(by_epoch=False).'
             )
+
+
+def _pack(run: Run, ahead: int = 0) -> Dict[str, Any]:
+    """What a checkpoint holds of a run, also after an interruption.
+
+    Args:
+        run (Run): The run.
+        ahead (int): As for :func:`pack_state`. Defaults to 0.
+    """
+    planner = run.planner
+    state = pack_state(run.buffer, planner, planner.sampler, ahead)
+    return dict(state, **run.sampler_state)
 
 
 def _start_scores(runner: Any, run: Run, step: int, reason: str) -> None:

@@ -490,6 +490,27 @@ def test_run_goes_on_when_it_is_called_again(tmp_path, point, changes):
     assert hook_of(runner).planner.saved == hook_of(whole).planner.saved
 
 
+def test_interrupted_run_can_be_saved_by_hand(tmp_path):
+    settings = dict(BY_ITERATION, train_dataloader__dataset__size=26)
+    whole = make_runner(tmp_path / 'whole', **settings)
+    whole.train()
+    broken = make_runner(tmp_path / 'cut', **settings)
+    broken.register_hook(Once('before_train_iter', 17))
+    with pytest.raises(KeyboardInterrupt):
+        broken.train()
+    assert len(hook_of(broken).planner.carried_weights)
+    broken.save_checkpoint(str(tmp_path), 'by_hand.pth', by_epoch=False)
+    resumed = make_runner(
+        tmp_path / 'cut',
+        resume=True,
+        load_from=str(tmp_path / 'by_hand.pth'),
+        **settings,
+    )
+    resumed.train()
+    rest = hook_of(whole, 'Recorder').numbers[17:]
+    assert hook_of(resumed, 'Recorder').numbers == rest
+
+
 @pytest.mark.parametrize('changes', [{}, BY_ITERATION])
 def test_run_that_is_over_goes_on_when_its_loop_becomes_longer(
     tmp_path, changes
