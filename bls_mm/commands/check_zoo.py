@@ -124,7 +124,7 @@ def main(argv: Optional[List[str]] = None, prog: Optional[str] = None) -> int:
         for package in args.packages:
             names.update(find_configs(package, args.filter))
         if not names:
-            raise ValueError('There are no such configs.')
+            raise ValueError('No config matches `--packages` and `--filter`.')
     results: List[Dict[str, Any]] = []
     counts: Counter[str] = Counter()
     start = time.monotonic()
