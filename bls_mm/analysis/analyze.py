@@ -151,8 +151,8 @@ def _notes(
     notes = [f'Left out: {note}.' for note in left_out]
     if 0 < labels.checked < data.count:
         notes.append(
-            f'Classes are known of {labels.checked:,} samples: of the others '
-            'they are not named, or their label maps were not read.'
+            f'Classes are known for {labels.checked:,} samples; the others '
+            'name none, or their label maps were not read.'
         )
     return notes + [p for p in (data.problem, gallery.problem) if p]
 

@@ -41,7 +41,7 @@ def describe_time(saved: Saved) -> str:
     """What that is in iterations and, if known, in time."""
     made = (
         f'{saved.iterations:,} of {saved.of_iterations:,} iterations were '
-        'not made'
+        'skipped'
     )
     if saved.time is None or saved.of_time is None:
         return (

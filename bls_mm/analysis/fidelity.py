@@ -52,11 +52,11 @@ def measure_fidelity(
     """Train with several scores, and compare them with the true losses.
 
     The scores see the same batches and change nothing. Every few passes the
-    true loss of each training sample is taken with the weights of the moment,
+    true loss of each training sample is computed with the current weights,
     one sample at a time, without augmentation.
 
-    After an interruption the same call goes on: trainings that were finished
-    are kept, the one that was not starts again.
+    After an interruption, the same call continues: finished trainings are
+    kept, the one that was interrupted starts again.
 
     Args:
         config (str or Path): Config file, or zoo path.
@@ -67,13 +67,13 @@ def measure_fidelity(
         batch_sizes (list[int], optional): Batch sizes; learning rates are
             scaled with them. Defaults to None, that of the config.
         seeds (list[int]): Seeds. Defaults to ``(0,)``.
-        every (int): Passes over the data from truth to truth. Defaults to 3.
+        every (int): Passes between two comparisons. Defaults to 3.
         prune (str): Pruner, which uses the first of the scores.
             Defaults to 'none'.
         work_dir (str or Path): Where the trainings, ``fidelity.json`` and
             ``fidelity.png`` go. Defaults to 'work_dirs/fidelity'.
         resume (bool): Whether to keep finished trainings in ``work_dir`` with
-            these settings; otherwise all are made anew. Defaults to True.
+            these settings; otherwise all are repeated. Defaults to True.
         cfg_options (dict, optional): Settings that override the config.
             Defaults to None.
         console (Console, optional): Console of rich that names each

@@ -90,12 +90,12 @@ def read_snapshots(work_dir: Path) -> Tuple[List[Snapshot], List[str]]:
             numbers = snapshot.numbers
             found[numbers['number'], numbers['done']] = snapshot
     if not found:
-        more = f' (as {len(files) - 1} others)' if len(files) > 1 else ''
+        more = f' (and {len(files) - 1} more)' if len(files) > 1 else ''
         raise WorkDirError(
             f'No checkpoint in `{work_dir}` can be used: {left_out[-1]}{more}.'
             ' Scores are saved by a run with BLSHook: add '
             "custom_hooks=[dict(type='BLSHook')], or start it with "
-            '`tools/train.py CONFIG --prune ...`.'
+            '`bls-mm train CONFIG --prune ...`.'
         )
     snapshots = [found[key] for key in sorted(found)]
     size = len(snapshots[-1].scores)

@@ -74,9 +74,9 @@ class Saved(NamedTuple):
     """What pruning saved by the last checkpoint.
 
     Attributes:
-        visited (int): Samples visited by the end of the pass in hand.
+        visited (int): Samples visited by the end of the current pass.
         of_visits (int): Those of the unpruned run.
-        iterations (int): Iterations that were not made.
+        iterations (int): Iterations that were skipped.
         of_iterations (int): Those of the unpruned run.
         seconds (float, optional): Mean time of an iteration; None where no
             time was logged.

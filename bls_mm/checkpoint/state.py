@@ -88,10 +88,10 @@ def load_state(
     if not alike and not (state['finished'] and planner.budget.is_whole):
         raise ValueError(
             'The checkpoint was saved in the middle of a pass with other '
-            f'batches: {_describe(state)}, and here {_describe(current)}. '
-            '`train_dataloader`, the kind of training loop and the number of '
-            'GPUs should be those of the run that is resumed, or the '
-            'checkpoint one from the end of an epoch.'
+            f'batches: {_describe(state)}, but this run has '
+            f'{_describe(current)}. Resume with the same `train_dataloader`, '
+            'kind of training loop and number of GPUs, or from the end of an '
+            'epoch.'
         )
     before = sampler.state_dict()
     if alike:

@@ -59,11 +59,11 @@ def trust_mmengine_classes() -> None:
 
     From version 2.6 on torch reads tensors and plain values alone, which the
     original mmengine (0.10.7) does not expect: it saves its message hub too,
-    and could not resume from any checkpoint of its own. Allowed are that
+    and could not resume from any checkpoint of its own. This allows that
     buffer, numpy arrays and numbers, and the methods that it keeps by
-    reference, nothing that runs code of the file. Does nothing on an older
-    torch, where MMEngine reads its checkpoints without this, and 2.4 and 2.5
-    have a list that takes no names.
+    reference: nothing that runs code of the file. It does nothing on an older
+    torch, where MMEngine reads its checkpoints without this. (The list of
+    torch 2.4 and 2.5 takes no names.)
     """
     version = tuple(int(part) for part in torch.__version__.split('.')[:2])
     if version < (2, 6):

@@ -125,7 +125,7 @@ def main(argv: Optional[List[str]] = None, prog: Optional[str] = None) -> int:
         for package in args.packages:
             names.update(find_configs(package, args.filter))
         if not names:
-            raise ValueError('There are no such configs.')
+            raise ValueError('No config matches `--packages` and `--filter`.')
         check_integer('workers', args.workers, 1, 1024)
         if args.json:  # rather now than at the end
             Path(args.json).parent.mkdir(parents=True, exist_ok=True)

@@ -15,15 +15,15 @@ The score `true` is an upper bound for all others: the true loss of every
 sample, recomputed at the start of each epoch, which costs a forward pass over
 the data. Two variants are controls: `random` drops random samples;
 `--fewer-epochs` trains on all the data, with the whole schedule compressed.
-Both save `--target-saving`, or without it as many visits as the first variant
+Both save `--target-saving` or, without it, as many visits as the first variant
 that uses scores saved with the same seed.
 
-Each run is a process of its own. After an interruption the same command goes
-on: finished runs are kept, the one that was interrupted starts again.
+Each run is a process of its own. After an interruption, the same command
+continues: finished runs are kept, the one that was interrupted starts again.
 
 Ends with a table on the terminal, `compare.json` and `compare.png`.
-`tools/analysis_tools/compare_pool.py` compares its variants with any other
-than the full run, and pools several tables. In Python it is
+`tools/analysis_tools/compare_pool.py` pools several comparisons, and compares
+with any variant instead of the full run. In Python, the command is
 `bls_mm.comparison.compare`.
 """
 EXAMPLES = """\
@@ -75,7 +75,7 @@ def parse_args(
         type=int,
         default=[0],
         metavar='N',
-        help='seeds, with each of which all variants are trained; defaults '
+        help='all variants are trained with each of these seeds; defaults '
         'to 0',
     )
     parser.add_argument(
@@ -97,7 +97,7 @@ def parse_args(
         action=argparse.BooleanOptionalAction,
         default=True,
         help='keep the finished runs in the work dir, which is the default; '
-        'runs with other settings are refused; `--no-resume` makes all anew',
+        'runs with other settings are refused; `--no-resume` repeats all',
     )
     parser.add_argument(
         '--cfg-options',
@@ -121,8 +121,8 @@ def main(argv: Optional[List[str]] = None, prog: Optional[str] = None) -> None:
             found = compare(**vars(args), console=console)
     except KeyboardInterrupt:
         raise SystemExit(
-            'Interrupted. Finished runs are kept; the command goes on with '
-            'them unless it has `--no-resume`.'
+            'Interrupted. Finished runs are kept: the same command continues '
+            'from them, unless it has `--no-resume`.'
         ) from None
     console.print(found.make_table())
     console.print(

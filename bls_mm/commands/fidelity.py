@@ -10,21 +10,21 @@ from .parsing import add_config, make_parser, short_errors
 DESCRIPTION = """\
 Measure how well scores match the true losses of the samples.
 
-Trains the config once a batch size and seed, on all the data unless `--prune`
-says otherwise, with all scores side by side: they see the same batches and
-change nothing. `NAME:batch` is a score of batch losses, `NAME` the same one of
-the losses of single samples, where the model computes them; settings follow,
-as in `ema:batch:alpha=0.7:init=first`. Every few passes the true loss of each
-training sample is taken with the weights of the moment, one sample at a time,
+Trains the config once per batch size and seed, on all the data unless
+`--prune` says otherwise. All scores see the same batches and change nothing.
+`NAME:batch` scores by batch losses, `NAME` by the losses of single samples if
+the model computes them; settings follow, as in
+`ema:batch:alpha=0.7:init=first`. Every few passes the true loss of each
+training sample is computed with the current weights, one sample at a time,
 without augmentation, and compared with the scores.
 
-`offline` is not a score but shows what batch losses can give at all: all
-batches so far, solved together. `true`, in every table, is the truth
-itself: no score's top can hold more of the loss.
+`offline` is not a score. It shows the best that batch losses allow: all
+batches so far, solved together. `true`, in every table, is the true losses
+themselves: the hardest samples of no score can hold more of the loss.
 
-Ends with a table, `fidelity.json` and `fidelity.png`. After an interruption
-the same command goes on: finished trainings are kept. In Python it is
-`bls_mm.analysis.fidelity.measure_fidelity`.
+Ends with a table, `fidelity.json` and `fidelity.png`. After an interruption,
+the same command continues: finished trainings are kept. In Python, the command
+is `bls_mm.analysis.fidelity.measure_fidelity`.
 """
 EXAMPLES = """\
   %(prog)s my_config.py --scores ema:batch mart:batch mart \\
@@ -76,13 +76,15 @@ def parse_args(
         type=int,
         default=3,
         metavar='PASSES',
-        help='passes from truth to truth; defaults to %(default)s',
+        help='passes between two comparisons with the true losses; defaults '
+        'to %(default)s',
     )
     parser.add_argument(
         '--prune',
         default='none',
         metavar='PRUNER',
-        help='prune by the first of the scores; defaults to %(default)s',
+        help='pruner, which uses the first of the scores; defaults to '
+        '%(default)s',
     )
     parser.add_argument(
         '--work-dir',
@@ -95,8 +97,8 @@ def parse_args(
         action=argparse.BooleanOptionalAction,
         default=True,
         help='keep the finished trainings in the work dir, which is the '
-        'default; those with other settings are refused; `--no-resume` makes '
-        'all anew',
+        'default; those with other settings are refused; `--no-resume` '
+        'repeats all',
     )
     parser.add_argument(
         '--cfg-options',

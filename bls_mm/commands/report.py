@@ -47,7 +47,7 @@ def parse_args(
         type=int,
         default=16,
         metavar='N',
-        help='pictures of a kind; defaults to %(default)s',
+        help='pictures of each kind; defaults to %(default)s',
     )
     args = parser.parse_args(argv)
     if args.top < 0:

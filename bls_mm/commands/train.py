@@ -58,7 +58,7 @@ def parse_args(
         '--prune',
         metavar='{infobatch,importance,seta,random,none}',
         help='how to prune the data; `none` keeps scores and prunes nothing; '
-        'without it the config is trained as it stands',
+        'without `--prune` the config is trained as it is',
     )
     add_pruning_options(parser)
     parser.add_argument(

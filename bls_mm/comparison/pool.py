@@ -153,7 +153,7 @@ def _list_variants(runs: Sequence[Result], seed: int) -> Set[str]:
 def write_runs(
     file: Union[str, Path], work_dirs: Sequence[Union[str, Path]]
 ) -> None:
-    """Write a line for each run of some comparisons, as CSV.
+    """Write a CSV file with a line for each run of some comparisons.
 
     Args:
         file (str or Path): The file to write.

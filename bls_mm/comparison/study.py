@@ -66,22 +66,22 @@ def compare(
 ) -> Comparison:
     """Train a config in full and pruned, and say what pruning costs and saves.
 
-    Each run is a process of its own. After an interruption the same call goes
-    on: runs that were finished are kept, the one that was not starts again.
+    Each run is a process of its own. After an interruption, the same call
+    continues: finished runs are kept, the interrupted one starts again.
 
     Args:
         config (str or Path): Config file, or zoo path.
         prune (str or list[str]): The pruned variants, each ``PRUNER`` or
             ``PRUNER:SCORE`` as in ``'infobatch:ema:batch:alpha=0.7'``. The
-            score ``true`` is the ceiling of all others: the true loss of
-            every sample, taken anew before each epoch. ``random`` is a
+            score ``true`` is an upper bound for all others: the true loss of
+            every sample, recomputed before each epoch. ``random`` is a
             control: without ``target_saving`` it drops as many samples as the
             first of the others did with the same seed. Defaults to
             ``('infobatch', 'random')``.
         prune_ratio (float, optional): Ratio of the variants that use scores.
             Defaults to None, those of the pruners.
         target_saving (float, optional): Share of the visits that all pruned
-            variants save, in place of a ratio. Defaults to None.
+            variants save, instead of a ratio. Defaults to None.
         seeds (list[int]): Seeds, with each of which all variants are trained.
             Defaults to ``(0,)``.
         fewer_epochs (bool): Whether to add the control ``fewer epochs``: all
@@ -93,7 +93,7 @@ def compare(
         work_dir (str or Path, optional): Where the runs, ``compare.json`` and
             ``compare.png`` go. Defaults to None, ``work_dirs/compare_CONFIG``.
         resume (bool): Whether to keep finished runs in ``work_dir`` with
-            these settings; otherwise all are made anew. Defaults to True.
+            these settings; otherwise all are repeated. Defaults to True.
         cfg_options (dict, optional): Settings that override the config in all
             runs. Defaults to None.
         console (Console, optional): Console of rich that shows the progress.

@@ -117,7 +117,7 @@ def find_type(what: str, name: str, registry: Registry) -> str:
     if what == 'prune':
         known_names.append('none')
     raise ValueError(
-        f'Unknown {what} {name!r}. Known: {", ".join(known_names)}.'
+        f'Unknown `{what}` {name!r}. Known: {", ".join(known_names)}.'
     )
 
 
@@ -129,8 +129,8 @@ def _training_sampler(cfg: Config) -> Dict[str, Any]:
         )
     if not isinstance(cfg.train_dataloader, dict):
         raise ValueError(
-            f'The config has {len(cfg.train_dataloader)} of '
-            '`train_dataloader`, and only the data of one can be pruned.'
+            f'`train_dataloader` lists {len(cfg.train_dataloader)} '
+            'DataLoaders, but only the data of one can be pruned.'
         )
     sampler = cfg.train_dataloader.get('sampler')
     if not sampler or 'type' not in sampler:

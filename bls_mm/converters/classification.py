@@ -92,7 +92,7 @@ def _mislabel(
     if not share:
         return split
     if len(classes) == 1:
-        raise ValueError('A single class has no wrong labels.')
+        raise ValueError('Wrong labels need at least two classes.')
     rng = np.random.default_rng(seed)
     names, labels = list(split.names), list(split.classes)
     for index in rng.permutation(indices)[: round(share * len(indices))]:

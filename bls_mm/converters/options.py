@@ -33,11 +33,18 @@ def find_splits(args: argparse.Namespace) -> Dict[str, Tuple[Path, Path]]:
 
 def add_output(parser: argparse.ArgumentParser) -> None:
     """Add where to write, and how many of the training images."""
-    parser.add_argument('--out', type=Path, required=True)
+    parser.add_argument(
+        '--out', type=Path, required=True, help='folder to write'
+    )
     parser.add_argument(
         '--subset', type=int, help='number of training images to keep'
     )
-    parser.add_argument('--seed', type=int, default=0, help='which of them')
+    parser.add_argument(
+        '--seed',
+        type=int,
+        default=0,
+        help='seed that decides which ones; defaults to %(default)s',
+    )
 
 
 def describe(out: Path, counts: Dict[str, int]) -> str:

@@ -59,8 +59,8 @@ def write_once(
         before = None
     if before != json.loads(json.dumps(settings)):
         raise FileExistsError(
-            f'`{out}` is there and was made otherwise. Remove it, or choose '
-            'another `out`.'
+            f'`{out}` exists, but was made from another source or with other '
+            'settings. Remove it, or choose another `out`.'
         )
     return counts
 

@@ -29,7 +29,7 @@ class Source:
         is_archive = root.is_file() and root.name.endswith(ARCHIVES)
         if not is_archive and (inside != '.' or not root.is_dir()):
             raise FileNotFoundError(
-                f'`{path}` is no folder and no archive '
+                f'`{path}` is neither a folder nor an archive '
                 f'({", ".join(ARCHIVES)}).'
             )
         self._root = root

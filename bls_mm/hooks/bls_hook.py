@@ -293,7 +293,7 @@ class BLSHook(Hook):
                 'BLS: a checkpoint was saved in the middle of a pass, and not '
                 'by a CheckpointHook. It holds the scores of this pass from '
                 'rank 0 only: the samples that other ranks have visited in it '
-                'have those from before. To save all, use '
+                'keep their earlier scores. To save all, use '
                 'CheckpointHook(by_epoch=False).'
             )
 

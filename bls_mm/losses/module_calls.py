@@ -29,8 +29,8 @@ _MOST_TRIALS = 8
 _MOST_MISFITS = 16
 
 _LEFT_ALONE = (
-    '. It is not called once more for the losses of single samples; the loss '
-    'of the batch stands in for what it returns.'
+    '. It is not called a second time for the losses of single samples; the '
+    'loss of the batch is used instead.'
 )
 
 
@@ -166,7 +166,7 @@ class SampleLosses:
         else:
             self._say(
                 module,
-                f'{reason}. The loss of the batch stands in for those.',
+                f'{reason}. The loss of the batch is used for those.',
             )
 
     @property

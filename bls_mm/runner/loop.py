@@ -24,8 +24,8 @@ def is_epoch_based(loop: Any) -> bool:
         raise TypeError(
             f'`train_cfg.type`: {type(loop).__name__} trains on batches of '
             f'{len(loop.multi_loaders)} DataLoaders in each iteration, but '
-            'BLSHook prunes the data of one: their one loss is no score for '
-            'the samples of any.'
+            'BLSHook prunes the data of one: their common loss is no score '
+            'for its samples.'
         )
     if isinstance(loop, EpochBasedTrainLoop):
         return True

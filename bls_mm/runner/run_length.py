@@ -39,8 +39,8 @@ class RunLength:
         if unknown:
             runner.logger.warning(
                 'BLS: the pruned run has fewer iterations. These settings '
-                'seem to count them from its start, but are not known to '
-                f'mean progress, and stay as they are: {", ".join(unknown)}.'
+                'seem to count iterations from the start of the run, and '
+                f'stay as they are: {", ".join(unknown)}.'
             )
 
     def update(self, planner: PassPlanner) -> None:

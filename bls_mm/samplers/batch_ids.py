@@ -145,7 +145,7 @@ def _find_columns(columns: Any, order: List[int], start: int) -> List[int]:
 
 def _refusal(items: List[Any]) -> str:
     return (
-        f'`train_dataloader.batch_sampler` yields {items[0]!r}, and which '
-        'part of it is what BLSSampler yielded cannot be told. Let it yield '
-        'that alone or as the only such number of a tuple.'
+        f'`train_dataloader.batch_sampler` yields {items[0]!r}, and it '
+        'is not clear which part of it BLSSampler yielded. Let it yield that '
+        'alone, or as the only such number of a tuple.'
     )

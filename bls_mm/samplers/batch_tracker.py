@@ -75,7 +75,7 @@ class BatchTracker:
         if not getattr(loader, 'in_order', True):
             raise ValueError(
                 '`train_dataloader.in_order` should be True with BLSHook: '
-                'it tells batches apart by their order.'
+                'it identifies batches by their order.'
             )
         self.loader = loader
         self.skip = 0

@@ -340,8 +340,7 @@ class BLSSampler(Sampler):
                 'but no BLSHook controls it. If the run '
                 "has none, add `custom_hooks = [dict(type='BLSHook')]`, or "
                 'set `train_dataloader.sampler.pruner=None`. If it has one, '
-                'it does not train on this DataLoader: it is another one, or '
-                'the training is over.'
+                'the run does not train on this DataLoader, or is over.'
             )
         self.epoch = epoch
         self._indices = None

@@ -149,8 +149,8 @@ class InnerOrder:
         for other in all_gather(mine):
             if not torch.equal(other.cpu(), mine):
                 raise RuntimeError(
-                    f'`{_ENTRY}`: {self._name} yields other indices on other '
-                    'ranks, even when it is told that there is one rank. '
+                    f'`{_ENTRY}`: {self._name} yields different indices on '
+                    'different ranks, even if told that there is one rank. '
                     'BLSSampler deals out what it yields to the ranks, so it '
                     'should yield all of it, the same everywhere: without '
                     'sharding, and with random numbers that depend on `seed` '

@@ -108,14 +108,14 @@ def key_of(item: Any) -> Any:
         reason = 'which has no hash. Let it yield an index or a tuple'
         if isinstance(item, list) and all(map(is_index, item)):
             reason = (
-                'as a batch sampler does. If it is one, it belongs into '
+                'as a batch sampler does. If it is one, it belongs in '
                 '`train_dataloader.batch_sampler`'
             )
         raise TypeError(f'`{_ENTRY}` yields {item!r}, {reason}.')
     if kind.__hash__ is object.__hash__:
         raise TypeError(
             f'`{_ENTRY}` yields a {kind.__name__}, which equals only itself, '
-            'so its sample is not known again in the next pass. Let it yield '
-            'an index or a tuple.'
+            'so its sample cannot be recognized in the next pass. Let it '
+            'yield an index or a tuple.'
         )
     return item

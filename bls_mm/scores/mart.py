@@ -26,9 +26,9 @@ class MARTScore(Score):
 
     A batch loss is the mean of its samples' losses, so the batches of a
     training run are linear measurements of them. The scores predict the next
-    batch loss; what it differs from the prediction corrects them. Scores are
+    batch loss; the difference from the prediction corrects them. Scores are
     relative to the level of the losses, a moving average that takes up the
-    trend of training: 1 is a sample like the others.
+    trend of training: 1 is a typical sample.
 
     Losses that may be negative, as those of SimSiam or a log likelihood, are
     lifted by twice the lowest one so far, which makes the rule an additive
@@ -37,7 +37,7 @@ class MARTScore(Score):
     nothing about the level.
 
     Args:
-        step (float): Share of a surprise that is taken over, in (0, 1].
+        step (float): Share of each correction that is applied, in (0, 1].
             Defaults to 0.5.
 
     Raises:
@@ -47,7 +47,7 @@ class MARTScore(Score):
     References:
         Ours, the multiplicative algebraic reconstruction technique (MART)
         of Gordon, Bender and Herman, J. Theor. Biol. 29, 1970, with batches
-        in the place of rays; see docs/method.md.
+        as rays; see docs/method.md.
     """
 
     takes_several = True
@@ -74,8 +74,9 @@ def mart_update(
         \log\frac{L}{\bar s_B}\right)
 
     with means over the batch and a moving average over batches, which this
-    one is the last of. A sample not yet seen counts as 1. A loss of its own
-    scales each sample by itself, and the first one is taken over as it is.
+    one is the last of. A sample not yet seen counts as 1. If each sample
+    has a loss of its own, that alone scales its score, and its first loss,
+    divided by :math:`\lambda`, is its first score.
 
     Losses are lifted by :func:`lift` first. One of 0 scales by 1 - step.
 
@@ -87,7 +88,7 @@ def mart_update(
         memory (Tensor): Float32, shape (3,): the moving average, see
             :func:`levels`, and the lowest loss, see :func:`lift`. Changed in
             place; starts at 0.
-        step (float): Share of a surprise that is taken over, in (0, 1].
+        step (float): Share of each correction that is applied, in (0, 1].
     """
     # As in `ema_update`: no host is asked whether the loss is finite.
     nan = float('nan')

@@ -54,7 +54,7 @@ REFUSED = {
     ),
     'of another number of ranks': (
         having(world_size=2),
-        r'a pass on 2 GPU\(s\), and here .* on 1',
+        r'a pass on 2 GPU\(s\), but this run has .* on 1',
     ),
     'of another batch size': (
         having(numerator=45),

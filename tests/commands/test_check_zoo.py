@@ -44,7 +44,7 @@ def test_exit_status_is_the_goal(
     'words, message',
     [
         (['--packages', 'mmnothing'], 'package `mmnothing` is not installed'),
-        (['--packages', 'torch'], 'There are no such configs'),
+        (['--packages', 'torch'], 'No config matches'),
         (['--workers', '0'], '`workers` should be'),
         (['--json', f'{__file__}/results.json'], 'exists|Not a directory'),
     ],

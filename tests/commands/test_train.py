@@ -36,7 +36,7 @@ def test_make_config_needs_a_place_to_write_to(capsys):
     [
         (['no.py'], 'There is no config file `no.py`'),
         (['mmnothing::x.py'], 'The package `mmnothing` is not installed'),
-        (['{config}', '--prune=best'], "Unknown prune 'best'. Known: Imp"),
+        (['{config}', '--prune=best'], "Unknown `prune` 'best'. Known: Imp"),
         (
             ['{config}', '--prune=seta', '--prune-ratio=2'],
             r'`prune_ratio` should be in \[0, 1\)',

@@ -215,7 +215,7 @@ def test_parse_score_refuses_another_form(spec):
             Config(dict(train_dataloader=[dict(), dict()])),
             {},
             ValueError,
-            'The config has 2 of `train_dataloader`',
+            '`train_dataloader` lists 2 DataLoaders',
         ),
         (
             Config(dict(train_dataloader=dict(batch_size=2))),
@@ -227,13 +227,13 @@ def test_parse_score_refuses_another_form(spec):
             config(),
             dict(prune='magic'),
             ValueError,
-            r"prune 'magic'. Known: .*InfoBatch, .*SeTa, none\.",
+            r"prune` 'magic'. Known: .*InfoBatch, .*SeTa, none\.",
         ),
         (
             config(),
             dict(score='magic'),
             ValueError,
-            r"score 'magic'. Known: .*EMAScore",
+            r"score` 'magic'. Known: .*EMAScore",
         ),
         (
             config(),

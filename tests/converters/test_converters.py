@@ -56,7 +56,7 @@ META = pickle.dumps(dict(fine_label_names=['a']))
             {'train/a/0.png': png()},
             dict(wrong_labels=0.1),
             ValueError,
-            'single class',
+            'at least two classes',
         ),
         (FOLDERS, dict(wrong_labels=1.1), ValueError, r'in \[0, 1\]'),
         (
@@ -102,7 +102,7 @@ def test_classification_set_is_refused(tmp_path, files, changes, error, told):
 def test_missing_source_is_refused(tmp_path):
     for name in ('none.zip', 'source/train/a/0.png'):
         write(tmp_path / 'source', FOLDERS)
-        with pytest.raises(FileNotFoundError, match='no folder and no archiv'):
+        with pytest.raises(FileNotFoundError, match='neither a folder nor'):
             convert_classification(tmp_path / name, tmp_path / 'out')
 
 
@@ -147,12 +147,12 @@ def test_folder_that_is_there_is_kept_or_refused(tmp_path):
     before = file.stat().st_mtime_ns
     assert convert_classification(source, out) == dict(train=2)
     assert file.stat().st_mtime_ns == before
-    with pytest.raises(FileExistsError, match='made otherwise'):
+    with pytest.raises(FileExistsError, match='with other settings'):
         convert_classification(source, out, subset=1)
     other = write(tmp_path / 'other', FOLDERS)
-    with pytest.raises(FileExistsError, match='made otherwise'):
+    with pytest.raises(FileExistsError, match='with other settings'):
         convert_classification(other, out)
-    with pytest.raises(FileExistsError, match='made otherwise'):
+    with pytest.raises(FileExistsError, match='with other settings'):
         convert_classification(source, source)
 
 

@@ -140,7 +140,7 @@ def test_part_of_an_item_of_an_inner_sampler_is_found():
 )
 def test_batch_whose_index_cannot_be_told_is_refused(batch):
     ids, _ = reader()
-    with pytest.raises(ValueError, match='batch_sampler.*cannot be told'):
+    with pytest.raises(ValueError, match='batch_sampler.*not clear'):
         ids.find(batch)
 
 
@@ -155,7 +155,7 @@ def test_batch_whose_index_cannot_be_told_ends_the_run_at_once(tmp_path):
             seen.append(item)
             return super().__getitem__(item['index'])
 
-    with pytest.raises(ValueError, match=r"'index'.*cannot be told"):
+    with pytest.raises(ValueError, match=r"'index'.*not clear which part"):
         runs(
             tmp_path, 'InDict', train_dataloader__dataset=dict(type='FromDict')
         )

@@ -24,7 +24,7 @@ def test_ranks_share_all_that_the_sampler_would_yield_alone(drawn, name):
 def test_sampler_whose_order_differs_between_ranks_is_refused(drawn, name):
     for each in drawn:
         assert REFUSED[name].__name__ in each[name]
-        assert 'yields other indices on other ranks' in each[name]
+        assert 'yields different indices on different ranks' in each[name]
 
 
 def test_ranks_are_themselves_again_afterwards(drawn):

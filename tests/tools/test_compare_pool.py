@@ -33,8 +33,9 @@ def test_pool_prints_a_markdown_table(tmp_path, monkeypatch, capsys):
     assert len(written) == 12
     assert [written[i]['value'] for i in (0, 5, 11)] == ['98', '96.5', '0.61']
     assert written[4] == dict(
-        work_dir='a', config='resnet', row='infobatch', epochs='4', iterations='100',
-        seed='1', metric='acc', value='98', visits='600',
+        work_dir='a', config='resnet', row='infobatch',
+        epochs='4', iterations='100', seed='1',
+        metric='acc', value='98', visits='600',
         seconds='1.0', cpu_seconds='300.0',
     )  # fmt: skip
     with pytest.raises(SystemExit, match='error: .*no run of `seta`'):

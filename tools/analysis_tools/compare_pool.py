@@ -1,16 +1,16 @@
-"""Pool the runs of several `tools/compare.py`, against any of their variants.
+r"""Pool the runs of several comparisons, against any of their variants.
 
     python tools/analysis_tools/compare_pool.py work_dirs/A work_dirs/B \
         --to random
 
-For each variant: by how much its metric is above that of `--to` with the same
-seed, as the mean ± sample standard deviation of the seeds. The last columns
-take all work dirs together and give the standard error of the mean, and what
-the variant saved of the visits and of the processor time of training, of the
-full run. Metrics up to 1, as an mAP, are shown in per cent, as accuracies
-are. The table is Markdown. A comparison that has not ended counts with the
-runs that have. `--csv` also writes a line for each run. In Python it is
-`bls_mm.comparison.pool` and `write_runs`.
+Shows how far the metric of each variant is above that of `--to` with the same
+seed, for each work dir: the mean ± sample standard deviation over the seeds.
+The last columns are for all work dirs together: the mean, its standard error,
+and the shares of visits and of the processor time of training that the variant
+saved, compared to the full run. Metrics up to 1, such as an mAP, are shown in
+per cent, as accuracies are. The table is Markdown. A comparison that has not
+ended counts with the runs that have. `--csv` also writes a line for each run.
+In Python, this is `bls_mm.comparison.pool` and `write_runs`.
 """
 
 import argparse

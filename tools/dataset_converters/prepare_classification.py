@@ -1,4 +1,4 @@
-"""Write a classification set as folders of images, one for each class.
+r"""Write a classification set as folders of images, one for each class.
 
 SOURCE is a folder or an archive (zip, tar, tar.gz, tar.xz) with any of:
 
@@ -36,6 +36,7 @@ def parse_args(argv=None):
         '--wrong-labels',
         type=float,
         default=0.0,
+        metavar='SHARE',
         help='share of the training images to give a wrong label',
     )
     return parser.parse_args(argv)

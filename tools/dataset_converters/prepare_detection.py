@@ -1,4 +1,4 @@
-"""Write a detection set with COCO annotations to where the configs read it.
+r"""Write a detection set with COCO annotations to where the configs read it.
 
 Images may be in a folder or an archive (zip, tar, tar.gz, tar.xz), or below a
 folder of an archive, as in `coco.zip/train2017`.

@@ -104,9 +104,24 @@ def add_clutter(images, rng):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--out', type=Path, default=DEFAULT_OUT)
-    parser.add_argument('--clutter', action='store_true')
-    parser.add_argument('--wrong-labels', type=float, default=0.0)
+    parser.add_argument(
+        '--out',
+        type=Path,
+        default=DEFAULT_OUT,
+        help='folder to write; defaults to %(default)s',
+    )
+    parser.add_argument(
+        '--clutter',
+        action='store_true',
+        help='add pieces of other digits and noise to each image',
+    )
+    parser.add_argument(
+        '--wrong-labels',
+        type=float,
+        default=0.0,
+        metavar='SHARE',
+        help='share of the training digits to give a wrong label',
+    )
     args = parser.parse_args()
     out = args.out
     written = ensure(out, args.clutter, args.wrong_labels)

@@ -264,11 +264,29 @@ def outline(mask):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--out', type=Path, default=DEFAULT_OUT)
-    parser.add_argument('--train', type=int, default=200)
-    parser.add_argument('--test', type=int, default=60)
     parser.add_argument(
-        '--classes', type=int, default=10, help='digits that occur, from 0 on'
+        '--out',
+        type=Path,
+        default=DEFAULT_OUT,
+        help='folder to write; defaults to %(default)s',
+    )
+    parser.add_argument(
+        '--train',
+        type=int,
+        default=200,
+        help='number of training scenes; defaults to %(default)s',
+    )
+    parser.add_argument(
+        '--test',
+        type=int,
+        default=60,
+        help='number of test scenes; defaults to %(default)s',
+    )
+    parser.add_argument(
+        '--classes',
+        type=int,
+        default=10,
+        help='number of digits that occur, from 0 on; defaults to %(default)s',
     )
     args = parser.parse_args()
     try:

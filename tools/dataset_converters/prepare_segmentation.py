@@ -1,4 +1,4 @@
-"""Write a segmentation set to where the configs read it.
+r"""Write a segmentation set to where the configs read it.
 
 Images and label maps may each be in a folder or an archive (zip, tar, tar.gz,
 tar.xz), or below a folder of an archive, as in `train.zip/img`. A map has the
@@ -35,7 +35,9 @@ def parse_args(argv=None):
     add_splits(parser, ('IMAGES', 'MAPS'))
     add_output(parser)
     parser.add_argument(
-        '--ignore', type=int, help='value of pixels without a class'
+        '--ignore',
+        type=int,
+        help='value of pixels without a class, which becomes 255',
     )
     return parser.parse_args(argv)
 

@@ -4,7 +4,7 @@
 # In three parts, none of which stops another by failing:
 #   tests      every test marked `gpu`
 #   benchmark  tools.dev.benchmarks: hook, update and select
-#   cifar10    what pruning is worth on CIFAR-10, in the time that is left
+#   cifar10    what pruning saves and costs on CIFAR-10, in the time left
 #
 #   --only PART    only this part; may be given several times
 #   --out DIR      for the log, tables and a CSV of all trainings;

@@ -2,8 +2,8 @@
 # Set up the development environment: tools/dev/setup_env.sh [FAMILY [demo]]
 #
 # FAMILY picks the pins, tools/dev/env/FAMILY.txt: onedl (the default),
-# openmmlab, or mmcv20 for packages that need mmcv before 2.1. What stands in
-# FAMILY-nodeps.txt, where there is one, is installed without what it asks for.
+# openmmlab, or mmcv20 for packages that need mmcv before 2.1. Packages in
+# FAMILY-nodeps.txt, if there is one, are installed without their dependencies.
 # `demo` installs what the demo needs and mmcv without its operators, which
 # takes no compiler; a later run without that word adds the rest.
 # VENV=DIR says where to; default .venv, or .venv-FAMILY for another family.

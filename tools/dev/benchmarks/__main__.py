@@ -1,4 +1,4 @@
-"""Measure what pruning costs, beside plain reference implementations.
+r"""Measure what pruning costs, next to plain reference implementations.
 
     python -m tools.dev.benchmarks
     python -m tools.dev.benchmarks --only hook update \

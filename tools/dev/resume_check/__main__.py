@@ -4,7 +4,7 @@
 
 For each loop, pruner and number of ranks a small run is killed (SIGKILL) that
 many times: at its start, within an iteration, between two, while a checkpoint
-is being written. `tools/train.py --resume` takes it up each time. Every
+is being written. `tools/train.py --resume` continues it each time. Every
 iteration of every attempt, on every rank, has to be that of the run that was
 never killed: indices, loss weight, loss, scores, learning rate, parameters
 and momenta, to the bit; and so has the last checkpoint. Now and then the
