@@ -204,10 +204,10 @@ class Run:
         self._warned = True
         rule = type(self.planner.sampler.pruner).__name__
         self._runner.logger.warning(
-            f'BLS: {rule} weighs single samples, but there are no losses of '
-            'single samples to weigh: the model is none that has them, or is '
-            'compiled, or `BLSHook.per_sample` or `loss_key` say otherwise. '
-            'The loss of a batch is weighted by the mean of its samples.'
+            f'BLS: {rule} weighs single samples, which this run cannot: the '
+            'model has no loss modules with a `reduction` over samples, or is '
+            'compiled, or `BLSHook.per_sample` or `loss_key` rule it out. The '
+            'loss of a batch is weighted by the mean of its samples.'
         )
 
     def read_passes(self) -> Iterator[Any]:

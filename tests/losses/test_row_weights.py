@@ -161,7 +161,7 @@ def test_log_says_that_weights_do_not_reach_the_samples(
     messages = []
     runner.logger.warning = messages.append
     runner.train()
-    said = 'Importance weighs single samples, but there are no losses'
+    said = 'Importance weighs single samples, which this run cannot'
     assert ''.join(messages).count(said) == int(told)
 
 
