@@ -39,9 +39,8 @@ class LoopWatch:
         self._make_iterator = make_iterator
         watch(loop, self, _watching)
         if make_iterator is not None:
-            iterator = make_iterator(loop.dataloader)
-            if not hasattr(loop.dataloader_iterator, 'skip_iter'):
-                # mmengine 0.10.7 skips by drawing as many batches.
+            iterator = self._replace(loop.dataloader_iterator, loop.dataloader)
+            if iterator.draws_to_skip:
                 iterator.ignore(loop.iter)
             loop.dataloader_iterator = iterator
 
@@ -80,7 +79,16 @@ class LoopWatch:
             )
         self._loop.dataloader_iterator.close()
         self._on_replaced(loader)
-        return self._make_iterator(loader)
+        return self._replace(iterator, loader)
+
+    def _replace(self, before: Any, loader: Any) -> PassIterator:
+        """Make the iterator that takes the place of another one."""
+        iterator = self._make_iterator(loader)
+        if isinstance(before, PassIterator):  # of an earlier training
+            iterator.draws_to_skip = before.draws_to_skip
+        else:
+            iterator.draws_to_skip = not hasattr(before, 'skip_iter')
+        return iterator
 
 
 def _watching(cls: Any) -> type:

@@ -24,6 +24,10 @@ class PassIterator:
             the pass in hand on.
         is_over (callable): Whether the batch read last is of a later pass.
         on_failed (callable): Called when an exception ends the reading.
+
+    Attributes:
+        draws_to_skip (bool): Whether the loop skips batches that were trained
+            on by drawing them, as that of mmengine 0.10.7 does.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class PassIterator:
         self._on_failed = on_failed
         self._batches: Optional[Iterator[Any]] = None
         self._ignored = 0
+        self.draws_to_skip = False
         # A pass may be a few iterations long, and starting workers takes as
         # long as many; the unpruned run starts them once.
         self._keeps_workers = (

@@ -3,6 +3,7 @@
 import faulthandler
 import multiprocessing
 import os
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -13,6 +14,7 @@ from toy import hook_of, make_config, make_runner
 from bls_mm.scores.buffer import ScoreBuffer
 from bls_mm.trusted import trust_mmengine_classes
 
+RENDEZVOUS = 'rendezvous'
 WRAPPER = dict(type='MMDistributedDataParallel', device_ids=None)
 # Ranks are forked from a process that has imported what takes seconds. It has
 # no threads yet, and may not have looked for a GPU, as MMEngine does.
@@ -25,6 +27,9 @@ def start_ranks(world_size, target, *args):
     """Call a function with the rank and these arguments on all ranks."""
     method = 'spawn' if torch.cuda.is_available() else 'forkserver'
     mp.start_processes(target, args, world_size, start_method=method)
+    for arg in args:
+        if isinstance(arg, Path):  # the folder of the next ranks, perhaps
+            (arg / RENDEZVOUS).unlink(missing_ok=True)
 
 
 def work(rank, world_size, folder, changes):
@@ -85,7 +90,7 @@ def join(rank, world_size, folder, backend='gloo'):
     # MMEngine's own start of a process group asks for a GPU.
     dist.init_process_group(
         backend,
-        init_method=f'file://{folder}/rendezvous',
+        init_method=f'file://{folder}/{RENDEZVOUS}',
         rank=rank,
         world_size=world_size,
     )
@@ -93,8 +98,8 @@ def join(rank, world_size, folder, backend='gloo'):
 
 def leave():
     """End the process, whose work is done."""
-    dist.destroy_process_group()
-    # Threads of torch, once in some hundred times, abort a usual exit.
+    # Threads of torch, once in some hundred times, abort a usual exit, and
+    # hang one that destroys the process group.
     os._exit(0)
 
 
