@@ -52,8 +52,8 @@ def measure_fidelity(
     """Train with several scores, and compare them with the true losses.
 
     The scores see the same batches and change nothing. Every few passes the
-    true loss of each training sample is computed with the current weights,
-    one sample at a time, without augmentation.
+    true loss of each training sample alone is computed with the current
+    weights, without augmentation.
 
     After an interruption, the same call continues: finished trainings are
     kept, the one that was interrupted starts again.

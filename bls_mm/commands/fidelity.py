@@ -15,7 +15,7 @@ Trains the config once per batch size and seed, on all the data unless
 `NAME:batch` scores by batch losses, `NAME` by the losses of single samples if
 the model computes them; settings follow, as in
 `ema:batch:alpha=0.7:init=first`. Every few passes the true loss of each
-training sample is computed with the current weights, one sample at a time,
+training sample alone is computed with the current weights,
 without augmentation, and compared with the scores.
 
 `offline` is not a score. It shows the best that batch losses allow: all
