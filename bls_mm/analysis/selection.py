@@ -99,7 +99,8 @@ def next_weights(
     """What the pruner keeps by the scores of a checkpoint.
 
     If the run prunes the next pass, and is trained on a CPU, exactly what it
-    visits there; else what it would visit in the last pass that it prunes.
+    selects there, with what :func:`drop_small_last` may leave out of it; else
+    what it would select in the last pass that it prunes.
 
     Args:
         cfg (Config): The config.

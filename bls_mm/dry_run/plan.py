@@ -96,8 +96,7 @@ def make_plan(cfg: Config) -> Plan:
         if has_pruning(cfg):
             find_sampler(loader)
         budget, samples, batch_size, pruner = _measure(cfg, loader, ranks)
-        full = None if batch_size is None else batch_size * ranks
-        expected = forecast(budget, pruner, samples, full)
+        expected = forecast(budget, pruner, samples, batch_size, ranks)
     iterations = None
     if expected is not None and not problem:
         iterations = expected.iterations

@@ -4,6 +4,8 @@ from typing import Callable, Optional, Tuple
 
 from bls_mm.samplers.bls_sampler import BLSSampler
 
+from .last_batch import drop_small_last
+
 
 class Batches:
     """What a DataLoader makes of the indices of a pass.
@@ -70,6 +72,19 @@ class Batches:
                 'batch, and `drop_last` is set.'
             )
         return batches, 1
+
+    def without_small_last(self, selected: int) -> int:
+        """See :func:`drop_small_last`.
+
+        Args:
+            selected (int): Samples selected for a pass, all ranks together.
+        """
+        whole = self.sampler.full_size
+        drops_last = self.samples_per_pass < whole
+        if self.stream or drops_last or self.batch_size is None:
+            return selected
+        world_size = self.sampler.world_size
+        return drop_small_last(selected, whole, self.batch_size, world_size)
 
     def samples_in(self, batches: int) -> int:
         """Samples in the first batches of the current pass, of all ranks.

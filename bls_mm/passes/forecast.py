@@ -5,6 +5,7 @@ from typing import List, NamedTuple, Optional
 from bls_mm.pruners import Pruner
 
 from .budget import Budget, annealing_start, cut_length, is_pruned
+from .last_batch import drop_small_last
 from .selection import Progress, next_share
 from .shares import Shares, expected_shares
 from .target import check_target
@@ -43,6 +44,7 @@ def forecast(
     pruner: Optional[Pruner],
     samples: int,
     batch_size: Optional[int] = None,
+    world_size: int = 1,
 ) -> Forecast:
     """Work out what a run will visit.
 
@@ -55,8 +57,9 @@ def forecast(
         pruner (Pruner, optional): The rule; None visits everything.
         samples (int): Indices of a whole pass, at least 1, those that
             ``drop_last`` leaves out included.
-        batch_size (int, optional): Samples in a full batch, all ranks
-            together. Defaults to None, the mean of the unpruned run.
+        batch_size (int, optional): Samples in a full batch of a rank.
+            Defaults to None, the mean of the unpruned run.
+        world_size (int): Number of ranks. Defaults to 1.
 
     Returns:
         Forecast: The numbers.
@@ -64,9 +67,10 @@ def forecast(
     Raises:
         ValueError: If ``target_saving`` is more than the run can save.
     """
-    per_pass = samples
-    if batch_size is not None and budget.denominator == 1:
-        per_pass = min(samples, budget.numerator * batch_size)
+    per_pass, stream = samples, budget.denominator > 1
+    full = None if batch_size is None else batch_size * world_size
+    if full is not None and not stream:
+        per_pass = min(samples, budget.numerator * full)
     check_target(pruner, budget, per_pass)
     shares = Shares(0.0)
     if pruner is not None and pruner.target_saving is None:
@@ -78,11 +82,13 @@ def forecast(
             progress = Progress(budget, per_pass, first, visits)
             share = next_share(pruner, progress) or shares.pruned
         kept = max(1, round((1 - share) * samples)) + waiting
+        if batch_size and not stream and per_pass == samples:
+            kept = drop_small_last(kept, samples, batch_size, world_size)
         whole, last = budget.full_end(number), budget.end(number)
-        length = _batches(kept, budget, samples, batch_size, whole - first)
+        length = _batches(kept, budget, samples, full, whole - first)
         length = cut_length(length, first, whole, last)
-        size = batch_size
-        if budget.denominator > 1:  # a stream: the rest waits
+        size = full
+        if stream:  # the rest waits
             size = budget.denominator
             waiting = kept - length * size
         visits += kept if size is None else min(kept, length * size)

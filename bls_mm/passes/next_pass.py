@@ -1,6 +1,6 @@
 """Going from one pass to the next."""
 
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Callable, Dict, NamedTuple, Optional
 
 import torch
 from torch import Tensor
@@ -90,6 +90,8 @@ def next_pass(
     Args:
         before (PlannedPass): The pass before it.
         weights (Tensor, optional): Its weights, see :class:`PlannedPass`.
+            Those of samples that :func:`drop_small_last` leaves out become
+            0.
         batches (Batches): What passes are made of.
         budget (Budget): What the unpruned run would do.
 
@@ -103,7 +105,16 @@ def next_pass(
         carried = _weights_at(
             sampler.left_over, before.weights, before.carried_weights, sampler
         )
-        current = make_pass(number, first_step, weights, batches, budget)
+        current = make_pass(
+            number,
+            first_step,
+            weights,
+            batches,
+            budget,
+            batches.without_small_last,
+        )
+        if weights is not None and len(sampler.left_out):
+            weights[sampler.left_out.to(weights.device)] = 0
         if not current.length and not len(sampler.left_over):
             weights = None
             current = make_pass(number, first_step, weights, batches, budget)
@@ -119,6 +130,7 @@ def make_pass(
     weights: Optional[Tensor],
     batches: Batches,
     budget: Budget,
+    limit: Optional[Callable[[int], int]] = None,
 ) -> Pass:
     """Let the sampler begin a pass, and find how long it is.
 
@@ -128,10 +140,12 @@ def make_pass(
         weights (Tensor, optional): Its weights, see :class:`PlannedPass`.
         batches (Batches): What passes are made of.
         budget (Budget): What the unpruned run would do.
+        limit (callable, optional): See :meth:`BLSSampler.begin_pass`.
+            Defaults to None.
     """
     whole_end = budget.full_end(number)
     kept = None if weights is None else (weights > 0).cpu()
-    batches.sampler.begin_pass(number, kept, whole_end - first_step)
+    batches.sampler.begin_pass(number, kept, whole_end - first_step, limit)
     last_step = budget.end(number)
     length = cut_length(batches.count(), first_step, whole_end, last_step)
     return Pass(number, first_step, last_step, length)

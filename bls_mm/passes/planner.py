@@ -162,7 +162,8 @@ class PassPlanner:
             self.budget,
             sampler.pruner,
             sampler.full_size,
-            None if batch is None else batch * sampler.world_size,
+            batch,
+            sampler.world_size,
         )
 
     def skip_to(self, step: int) -> None:

@@ -4,6 +4,7 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import (
     Any,
+    Callable,
     Dict,
     Iterator,
     NamedTuple,
@@ -36,6 +37,7 @@ _OF_PASS = (
     'epoch',
     'carried',
     'left_over',
+    'left_out',
     'selected',
     'total_size',
     '_indices',
@@ -83,6 +85,8 @@ class BLSSampler(Sampler):
             current pass begins with, int64, shape (C,).
         left_over (Tensor): Indices that the current pass leaves over for the
             next one, int64, shape (C,).
+        left_out (Tensor): Samples that ``limit`` of :meth:`begin_pass` has
+            left out of the current pass, int64, shape (L,).
         selected (int): Indices selected for the current pass.
         num_samples (int): Indices of this rank in the current pass.
         total_size (int): Indices of all ranks in the current pass, with
@@ -168,7 +172,8 @@ class BLSSampler(Sampler):
         """Start afresh, with all of the data and without a hook."""
         self._attached = False
         self._round = self._indices = self._batch_size = None
-        self.carried = self.left_over = torch.empty(0, dtype=torch.int64)
+        nothing = torch.empty(0, dtype=torch.int64)
+        self.carried = self.left_over = self.left_out = nothing
         self.selected = len(self.dataset)
         self.total_size = self._padded(self.full_size)
 
@@ -215,6 +220,7 @@ class BLSSampler(Sampler):
         epoch: int,
         kept: Optional[Tensor] = None,
         max_batches: Optional[int] = None,
+        limit: Optional[Callable[[int], int]] = None,
     ) -> None:
         """Fix the indices of a pass.
 
@@ -227,14 +233,20 @@ class BLSSampler(Sampler):
                 (number of distinct samples,), on the CPU. Defaults to all.
             max_batches (int, optional): If batches are always full: the
                 most that the pass may have. Defaults to None.
+            limit (callable, optional): Given the number of indices, how many
+                may stay. Samples are left out at random until all may.
+                Defaults to None, no limit.
         """
         self.epoch = epoch
         self.carried = self.left_over
+        self.left_out = torch.empty(0, dtype=torch.int64)
         order = self._order(epoch)
         if self._inner is not None:
             self._inner.compare_ranks()
         if kept is not None:
             order = filter_order(order, kept, self.samples.of_index)
+            if limit is not None:
+                order = self._shorten(order, limit)
         self.selected = len(order)
         if self._batch_size is None:
             self.total_size = self._padded(len(order))
@@ -317,6 +329,23 @@ class BLSSampler(Sampler):
         order = make_order(self.full_size, seed)
         return order if self._round is None else self._round[order.long()]
 
+    def _shorten(self, order: Tensor, limit: Callable[[int], int]) -> Tensor:
+        """Leave samples out, with all of their indices."""
+        of_index, size = self.samples.of_index, limit(len(order))
+        while size < len(order):
+            some = order[size:]
+            if not self.shuffle and self._inner is None:
+                # The last ones of a sorted order would never be visited.
+                seed = self.seed + self.epoch
+                some = order[make_order(len(order), seed)[size:].long()]
+            ids = some.long() if of_index is None else of_index[some.long()]
+            kept = torch.ones(self.samples.count, dtype=torch.bool)
+            kept[ids] = False
+            self.left_out = torch.cat([self.left_out, ids])
+            order = filter_order(order, kept, of_index)
+            size = limit(len(order))
+        return order
+
     def _of_rank(self, order: Tensor) -> Tensor:
         return deal(order, self.rank, self.world_size, self.round_up)
 
@@ -372,6 +401,9 @@ class BLSSampler(Sampler):
 
     def __len__(self) -> int:
         """Number of indices of this rank in the current pass."""
+        # Asked for several times an iteration, by MMEngine's hooks.
+        if self.world_size == 1:
+            return self.total_size
         return len(range(self.rank, self.total_size, self.world_size))
 
     @property

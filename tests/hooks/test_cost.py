@@ -266,7 +266,8 @@ def test_iteration_dispatches_few_operations(
     counts = {e: [len(names) for names in its] for e, its in epochs.items()}
     means = {epoch: sum(its) / len(its) for epoch, its in counts.items()}
     assert means[0] < means[1] <= MOST_OPERATIONS, epochs[1]
-    assert means[2] == pytest.approx(means[1], rel=0.1)
+    # A last batch of another size is scored by itself.
+    assert means[2] == pytest.approx(means[1], rel=0.2)
 
 
 @pytest.mark.parametrize('batches', BATCHES)

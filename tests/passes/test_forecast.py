@@ -50,6 +50,7 @@ def run_and_forecast(folder, **changes):
     [
         {},
         dict(train_dataloader__dataset__size=41),
+        dict(train_dataloader__batch_size=8),
         dict(
             train_dataloader__dataset__size=43,
             train_dataloader__drop_last=True,
@@ -90,7 +91,7 @@ def test_infobatch_reaches_its_target_up_to_random_rounding(tmp_path, size):
 def test_what_depends_on_scores_is_assumed(
     pruner, share, annealed, assumption
 ):
-    expected = forecast(Budget(1000, 10), pruner, 100, 10)
+    expected = forecast(Budget(1000, 10), pruner, 100)
     assert assumption in expected.assumption
     assert expected.pruned == range(1, 87)
     wanted = (86 * share + 13 * annealed) / 100

@@ -2,23 +2,11 @@
 
 import pytest
 import torch
+from plans import make_planner
 from states import same
-from torch.utils.data import BatchSampler
 
-from bls_mm import BLSSampler, RandomPrune
-from bls_mm.passes.planner import PassPlanner
+from bls_mm import RandomPrune
 from bls_mm.samplers.order import make_order
-
-RANDOM = dict(type='RandomPrune', prune_ratio=0.5)
-
-
-def make_planner(
-    size=40, batch=4, steps=80, stream=False, pruner=RANDOM, **settings
-):
-    sampler = BLSSampler(range(size), pruner=pruner, seed=0)
-    batches = BatchSampler(sampler, batch, settings.get('drop_last', False))
-    planner = PassPlanner(sampler, batches.__len__, steps, batch, stream)
-    return planner, batches
 
 
 def run_pass(planner, scores):
