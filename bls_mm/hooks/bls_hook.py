@@ -9,7 +9,7 @@ from mmengine.registry import HOOKS
 from mmengine.utils import is_seq_of
 from torch import Tensor
 
-from bls_mm.checkpoint.state import load_state, pack_state, read_state
+from bls_mm.checkpoint.state import read_state
 from bls_mm.checkpoint.validation import KEY
 from bls_mm.checks import check_bool
 from bls_mm.passes.planner import PassPlanner
@@ -19,6 +19,7 @@ from bls_mm.runner.schedules import ScheduleHooks
 from bls_mm.scores import Score
 
 from .messages import announce_run, report_pass, report_run
+from .resume import go_on, leave, pack_run, resume
 from .run import Run
 
 
@@ -131,7 +132,8 @@ class BLSHook(Hook):
                 '`custom_hooks` and `default_hooks` should have one BLSHook, '
                 'but got several.'
             )
-        before, left = self._run, self._leave(runner)
+        before = self._run
+        left = None if before is None else leave(before, runner)
         self._run = run = Run(
             runner,
             self.score,
@@ -146,61 +148,10 @@ class BLSHook(Hook):
             run.schedules = ScheduleHooks(runner, run.planner)
         resumed, self._resumed = self._resumed, None
         if resumed is not None:
-            self._restore(runner, run, resumed)
+            resume(runner, run, resumed)
         elif left is not None:
-            self._go_on(runner, run, left)
+            go_on(runner, run, left)
         announce_run(runner, run.planner, run.by_epoch)
-
-    def _restore(self, runner: Any, run: Run, state: Dict[str, Any]) -> None:
-        """Go on where the checkpoint of a resumed run was saved."""
-        planner = run.planner
-        if state:
-            run.follow_inner(state)
-            load_state(state, run.buffer, planner, planner.sampler)
-            if len(state['memory']) > len(self.score.memory):
-                runner.logger.warning(
-                    'BLS: the checkpoint has scores of another rule than '
-                    f'{type(self.score).__name__}. Samples keep them until '
-                    'they are visited, so the first selections compare '
-                    'numbers of two kinds.'
-                )
-            owed = loop.steps_owed(runner, planner.current)
-            if run.by_epoch:
-                owed += planner.go_to_epoch(runner.epoch)
-            if run.schedules is not None:
-                run.schedules.step(runner, owed)
-            # Now, since a run that is over will not begin another pass.
-            run.length.update(planner)
-            return
-        reason = 'the checkpoint was saved without BLSHook'
-        _start_scores(runner, run, runner.iter, reason)
-
-    def _leave(self, runner: Any) -> Optional[Dict[str, Any]]:
-        """What an earlier training leaves to one that goes on in its loop.
-
-        To be called before that begins, since both have one score rule.
-
-        Returns:
-            dict or None: As in a checkpoint; None if this is another training.
-        """
-        before = self._run
-        if before is None:
-            return None
-        # If a validation has ended it, there was no iteration or epoch to do
-        # that.
-        before.close()
-        if not before.goes_on_in(runner):
-            return None
-        before.merge()
-        return dict(_pack(before), step=before.planner.current.step)
-
-    def _go_on(self, runner: Any, run: Run, left: Dict[str, Any]) -> None:
-        """Go on where the last training of the same loop has ended."""
-        try:
-            self._restore(runner, run, left)
-        except ValueError:
-            reason = 'the training data have changed'
-            _start_scores(runner, run, left['step'], reason)
 
     def after_train(self, runner: Any) -> None:
         """Report the saving; give the sampler and optimizer back."""
@@ -254,7 +205,7 @@ class BLSHook(Hook):
         self, runner: Any, batch_idx: int, data_batch: Any = None
     ) -> None:
         """Look up which samples are in the batch and what they weigh."""
-        run = self._started
+        run: Any = self._run
         run.iteration.begin(run.lookup.find(data_batch))
 
     def after_train_iter(
@@ -265,10 +216,10 @@ class BLSHook(Hook):
         outputs: Optional[Dict[str, Tensor]] = None,
     ) -> None:
         """Score the samples of the batch; keep the schedule in step."""
-        run = self._started
+        run: Any = self._run
         run.iteration.score(run.buffer, outputs)
         # MMEngine makes one step itself.
-        steps = run.planner.advance(1) - 1
+        steps = run.planner.current.advance(1) - 1
         if steps > 0 and run.schedules is not None:
             run.schedules.step(runner, steps, 1)
         if run.parallel and loop.saves_now(runner):
@@ -287,7 +238,7 @@ class BLSHook(Hook):
         if run.iteration.in_hand and is_next:
             # Saved by a hook before this one, or before the batch is seen.
             ahead = run.iteration.score_early(run.buffer)
-        checkpoint[KEY] = _pack(run, ahead)
+        checkpoint[KEY] = pack_run(run, ahead)
         if run.parallel and not run.buffer.merged:
             runner.logger.warning(
                 'BLS: a checkpoint was saved in the middle of a pass, and not '
@@ -296,30 +247,3 @@ class BLSHook(Hook):
                 'keep their earlier scores. To save all, use '
                 'CheckpointHook(by_epoch=False).'
             )
-
-
-def _pack(run: Run, ahead: int = 0) -> Dict[str, Any]:
-    """What a checkpoint holds of a run, also after an interruption.
-
-    Args:
-        run (Run): The run.
-        ahead (int): As for :func:`pack_state`. Defaults to 0.
-    """
-    planner = run.planner
-    state = pack_state(run.buffer, planner, planner.sampler, ahead)
-    return dict(state, **run.sampler_state)
-
-
-def _start_scores(runner: Any, run: Run, step: int, reason: str) -> None:
-    """Go on in a training of which no scores can be had.
-
-    Args:
-        runner (Runner): The runner.
-        run (Run): Its training.
-        step (int): Steps that have been made, if it has no epochs.
-        reason (str): Why there are no scores.
-    """
-    if run.by_epoch:
-        step = runner.epoch * run.planner.budget.numerator
-    run.planner.skip_to(step)
-    runner.logger.warning(f'BLS: {reason}. All scores start at 0.')

@@ -110,5 +110,5 @@ def has_rows(values: Any, size: Optional[int]) -> bool:
     return (
         isinstance(values, Tensor)
         and values.ndim in _NDIMS
-        and values.shape[0] == size
+        and values.size(0) == size
     )

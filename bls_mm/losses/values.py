@@ -27,7 +27,9 @@ def map_tensors(function: Callable[[Tensor], Any], value: Any) -> Any:
 
 def detach_tensors(value: Any) -> Any:
     """The value with all of its tensors detached."""
-    return map_tensors(_detached, value)
+    if isinstance(value, Tensor):  # as most are
+        return value.detach() if value.requires_grad else value
+    return map_tensors(detach_tensors, value)
 
 
 def is_plain(value: Any) -> bool:
@@ -35,7 +37,3 @@ def is_plain(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return all(map(is_plain, value))
     return isinstance(value, (Tensor, bool, int, float, str, type(None)))
-
-
-def _detached(value: Tensor) -> Tensor:
-    return value.detach() if value.requires_grad else value

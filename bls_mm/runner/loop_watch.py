@@ -6,7 +6,8 @@ with an exception, after which no hook is called.
 """
 
 from functools import wraps
-from typing import Any, Callable
+from inspect import getattr_static
+from typing import Any, Callable, Optional
 
 from mmengine.runner import EpochBasedTrainLoop
 
@@ -91,17 +92,66 @@ class LoopWatch:
         return iterator
 
 
+_ATTRIBUTES = dict(
+    dataloader=dict(after='replace_loader'),
+    dataloader_iterator=dict(before='replace_iterator'),
+)
+
+
+class _Replaced:
+    """Tell the watcher of a loop of a new value of an attribute.
+
+    Other attributes change in each iteration, and the DataLoader is read in
+    each, so neither a ``__setattr__`` nor a property would do.
+
+    Args:
+        cls (type): The loop's own class.
+        name (str): Name of the attribute.
+        before (str, optional): Method of the watcher that maps the new value
+            to that to set. Defaults to None.
+        after (str, optional): Method to call with what has been set.
+            Defaults to None.
+    """
+
+    def __init__(
+        self,
+        cls: Any,
+        name: str,
+        before: Optional[str] = None,
+        after: Optional[str] = None,
+    ) -> None:
+        self._name = name
+        self._before, self._after = before, after
+        self._own = getattr_static(cls, name, None)
+
+    def __set__(self, loop: Any, value: Any) -> None:
+        if self._before is not None:
+            value = getattr(loop.bls_watcher, self._before)(value)
+        if hasattr(self._own, '__set__'):
+            self._own.__set__(loop, value)
+        else:
+            vars(loop)[self._name] = value
+        if self._after is not None:
+            getattr(loop.bls_watcher, self._after)(value)
+
+
+class _ReplacedProperty(_Replaced):
+    """The same for an attribute that the class has made a property."""
+
+    def __get__(self, loop: Any, cls: Any = None) -> Any:
+        return self._own.__get__(loop, cls)
+
+
 def _watching(cls: Any) -> type:
     """A subclass of a training loop class that reports to its watcher."""
 
     class Watching(cls):
-        # Properties would be asked for the DataLoader in each iteration.
-        def __setattr__(self, name: str, value: Any) -> None:
-            if name == 'dataloader_iterator':
-                value = self.bls_watcher.replace_iterator(value)
-            super().__setattr__(name, value)
-            if name == 'dataloader':
-                self.bls_watcher.replace_loader(value)
+        pass
+
+    for name, told in _ATTRIBUTES.items():
+        is_property = hasattr(getattr_static(cls, name, None), '__set__')
+        kind = _ReplacedProperty if is_property else _Replaced
+        setattr(Watching, name, kind(cls, name, **told))
 
     # An epoch that MMEngine runs needs no help in each of its iterations.
     runs_epochs = getattr(cls, 'run', None) is EpochBasedTrainLoop.run

@@ -1,6 +1,7 @@
 """Samples and loss weight of the batch in hand, on the training device."""
 
 from array import array
+from itertools import chain
 from typing import Any, List, Optional
 
 import numpy as np
@@ -15,6 +16,9 @@ from .batch_ids import BatchIds
 from .batch_tracker import BatchTracker, Drawn
 from .bls_sampler import BLSSampler
 from .cut_order import CutOrder
+
+# Batches whose ids are packed into 8 bytes a sample, all at once.
+_NOTED_AT_A_TIME = 128
 
 
 class BatchLookup:
@@ -52,6 +56,7 @@ class BatchLookup:
         self._cut: List[Batch] = []
         self._first = 0
         self._drawn = array('q')
+        self._recent: List[List[int]] = []
         self._longest = 0
         self._left: Optional[np.ndarray] = None
         self._iterations = 0
@@ -141,25 +146,27 @@ class BatchLookup:
     def _look_up(self, drawn: Drawn) -> Batch:
         start = drawn.number * len(drawn.indices)
         ids = self._ids.find(drawn.indices, start)
-        self._note(ids)
+        if self.sampler.pruner is not None:  # see `end_pass`
+            if self._left is None:  # in the first pass, where little is lost
+                self._check_first(ids)
+            self._recent.append(ids)
+            if len(self._recent) >= _NOTED_AT_A_TIME:
+                self._collect()
         if self._weights is None:
             return Batch(ids, len(ids))
         # Of a few numbers this is much faster than indexing an array.
-        weights = list(map(self._weights.__getitem__, ids))
-        mean = sum(weights) / len(ids)
+        weights = map(self._weights.__getitem__, ids)
         if not self._each:
-            return Batch(ids, len(ids), mean)
-        of_samples = torch.tensor(weights, dtype=torch.float32) / mean
+            return Batch(ids, len(ids), sum(weights) / len(ids))
+        each = list(weights)
+        mean = sum(each) / len(ids)
+        of_samples = torch.tensor(each, dtype=torch.float32) / mean
         of_samples = of_samples.to(self._device)
         return Batch(ids, len(ids), mean, of_samples=of_samples)
 
-    def _note(self, ids: List[int]) -> None:
-        """Remember what the pass trains on; see :meth:`end_pass`."""
-        if self.sampler.pruner is None:
-            return
-        if self._left is None:  # in the first pass, where little is lost
-            self._check_first(ids)
-        self._drawn.extend(ids)
+    def _collect(self) -> None:
+        self._drawn.extend(chain.from_iterable(self._recent))
+        self._recent.clear()
 
     def _check_first(self, ids: List[int]) -> None:
         if self.sampler.iterations == self._iterations:
@@ -185,6 +192,7 @@ class BatchLookup:
                 not yield, or, in the first pass, took them more often and
                 nobody else has read the DataLoader.
         """
+        self._collect()
         if not self._drawn:
             return
         drawn, self._drawn = np.array(self._drawn), array('q')

@@ -266,8 +266,8 @@ class BatchTracker:
             if drawn is not None:
                 key = id(batch)
                 self._read = True
-                # One that had this identity before is gone.
-                awaited.pop(key, None)
+                if key in awaited:  # one that had it before is gone
+                    del awaited[key]
                 awaited[key] = drawn
                 if len(awaited) > _MOST_AWAITED:
                     del awaited[next(iter(awaited))]
@@ -283,8 +283,10 @@ def _recording(cls: Any) -> type:
         def __iter__(self) -> Iterator[Sequence]:
             return self.bls_watcher.record(super().__iter__)
 
+        # Asked for its length several times an iteration, by MMEngine's hooks.
         def __len__(self) -> int:
-            return max(0, super().__len__() - self.bls_watcher.skip)
+            length, skip = cls.__len__(self), self.bls_watcher.skip
+            return max(0, length - skip) if skip else length
 
     return Recording
 
