@@ -9,7 +9,7 @@ from bls_mm.checks import check_range
 
 from .formats import Split, read_splits
 from .output import draw_subset, write_once
-from .sources import Source
+from .sources import Source, describe_source
 
 TRAIN = 'train'
 
@@ -70,7 +70,7 @@ def convert_classification(
         return counts
 
     settings: Dict[str, Any] = dict(
-        source=opened.path.name, subset=subset, seed=seed
+        source=describe_source(source), subset=subset, seed=seed
     )
     if wrong_labels:
         settings['wrong_labels'] = wrong_labels

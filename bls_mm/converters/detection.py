@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 from .output import draw_subset, write_once
-from .sources import Source
+from .sources import Source, describe_source
 
 TRAIN = 'train'
 AnyPath = Union[str, Path]
@@ -54,7 +54,9 @@ def convert_detection(
             counts[split] = len(names)
         return counts
 
-    names = {split: [Path(p).name for p in splits[split]] for split in splits}
+    names = {
+        k: list(map(describe_source, paths)) for k, paths in splits.items()
+    }
     return write_once(out, dict(splits=names, subset=subset, seed=seed), write)
 
 

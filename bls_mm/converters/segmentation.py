@@ -8,7 +8,7 @@ import numpy as np
 
 from .formats import SUFFIXES
 from .output import draw_subset, write_once
-from .sources import Source
+from .sources import Source, describe_source
 
 TRAIN = 'train'
 IGNORED = 255  # what the losses and metrics of mmseg leave out by default
@@ -75,7 +75,9 @@ def convert_segmentation(
             counts[split] = len(chosen)
         return counts
 
-    names = {split: [Path(p).name for p in splits[split]] for split in splits}
+    names = {
+        k: list(map(describe_source, paths)) for k, paths in splits.items()
+    }
     settings = dict(splits=names, subset=subset, seed=seed, ignore=ignore)
     return write_once(out, settings, write)
 

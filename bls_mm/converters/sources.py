@@ -22,9 +22,7 @@ class Source:
 
     def __init__(self, path: Union[str, Path]) -> None:
         self.path = Path(path)
-        root = self.path
-        while not root.exists() and root != root.parent:
-            root = root.parent
+        root = _existing(self.path)
         inside = self.path.relative_to(root).as_posix()
         is_archive = root.is_file() and root.name.endswith(ARCHIVES)
         if not is_archive and (inside != '.' or not root.is_dir()):
@@ -98,3 +96,27 @@ class Source:
 def _clean(name: str) -> str:
     """A name as `tar c .` writes it, as others do."""
     return name[2:] if name.startswith('./') else name
+
+
+def describe_source(path: Union[str, Path]) -> str:
+    """What tells a source from another one, wherever it is.
+
+    Args:
+        path (str or Path): A folder, a file, or a folder in an archive.
+
+    Returns:
+        str: Its name, and of a file the size.
+    """
+    path = Path(path)
+    root = _existing(path)
+    if not root.is_file():
+        return path.name
+    name = path.relative_to(root.parent).as_posix()
+    return f'{name}, {root.stat().st_size} bytes'
+
+
+def _existing(path: Path) -> Path:
+    """The part of a path that is there."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path

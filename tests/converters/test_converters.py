@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -154,6 +155,18 @@ def test_folder_that_is_there_is_kept_or_refused(tmp_path):
         convert_classification(other, out)
     with pytest.raises(FileExistsError, match='with other settings'):
         convert_classification(source, source)
+
+
+def test_another_archive_of_the_same_name_is_no_source_of_it(tmp_path):
+    out = tmp_path / 'out'
+    for folder, count in (('one', 1), ('two', 2)):
+        (tmp_path / folder).mkdir()
+        with zipfile.ZipFile(tmp_path / folder / 'a.zip', 'w') as archive:
+            for number in range(count):
+                archive.writestr(f'x/train/a/{number}.png', b'')
+    assert convert_classification(tmp_path / 'one/a.zip', out)['train'] == 1
+    with pytest.raises(FileExistsError, match='from another source'):
+        convert_classification(tmp_path / 'two/a.zip', out)
 
 
 def test_detection_set_is_refused(tmp_path):
