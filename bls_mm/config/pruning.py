@@ -74,6 +74,29 @@ def has_pruning(cfg: Config) -> bool:
     return _has_hook(cfg, 'BLSHook')
 
 
+def read_pruner(cfg: Config) -> Optional[Pruner]:
+    """The pruner of a config, without its data.
+
+    Args:
+        cfg (Config): The config.
+
+    Returns:
+        Pruner or None: None if the config has no ``BLSSampler``, or that no
+        pruner.
+
+    Raises:
+        TypeError: If a setting of it is of the wrong type.
+        ValueError: If it is unknown, or a setting is out of range.
+    """
+    sampler = cfg.train_dataloader.get('sampler') or {}
+    if type_name(sampler) != 'BLSSampler':
+        return None
+    pruner = sampler.get('pruner', dict(type='InfoBatch'))
+    if pruner is None:
+        return None
+    return build(pruner, PRUNERS, Pruner, f'{SAMPLER}.pruner')
+
+
 def add_hook(cfg: Config, name: str) -> None:
     """Add a hook of this package to a config that does not have it.
 

@@ -8,7 +8,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from torch.utils.data import BatchSampler, DataLoader
 
-from bls_mm.config.pruning import SAMPLER, has_pruning, type_name
+from bls_mm.config.pruning import has_pruning, read_pruner
 from bls_mm.passes.budget import Budget
 from bls_mm.passes.forecast import (
     Forecast,
@@ -17,7 +17,6 @@ from bls_mm.passes.forecast import (
     forecast,
 )
 from bls_mm.pruners import Pruner
-from bls_mm.registry import PRUNERS, build
 from bls_mm.samplers.batch_lookup import find_sampler
 from bls_mm.samplers.bls_sampler import BLSSampler
 
@@ -88,7 +87,7 @@ def make_plan(cfg: Config) -> Plan:
         loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
     except (ImportError, OSError) as error:
         problem = f'{type(error).__name__}: {error}'
-        pruner = _read_pruner(cfg)
+        pruner = read_pruner(cfg)
         if by_epoch:  # of data of any size
             budget = Budget(cfg.train_cfg.max_epochs, 1)
             expected = forecast(budget, pruner, 10**6)
@@ -138,17 +137,6 @@ def _measure(
         steps = a_pass * cfg.train_cfg.get('max_epochs', 0)
         budget = Budget(steps or cfg.train_cfg.max_iters, a_pass)
     return budget, samples, batch_size, pruner
-
-
-def _read_pruner(cfg: Config) -> Optional[Pruner]:
-    """The pruner of a config whose sampler cannot be built."""
-    sampler = cfg.train_dataloader.get('sampler') or {}
-    if type_name(sampler) != 'BLSSampler':
-        return None
-    pruner = sampler.get('pruner', dict(type='InfoBatch'))
-    if pruner is None:
-        return None
-    return build(pruner, PRUNERS, Pruner, f'{SAMPLER}.pruner')
 
 
 def format_plan(plan: Plan) -> str:

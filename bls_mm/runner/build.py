@@ -12,7 +12,9 @@ from bls_mm.checkpoint import find_checkpoint, state
 from bls_mm.checkpoint.trusted import trust_mmengine_classes
 from bls_mm.config import add_hook, add_pruning
 from bls_mm.config.options import fill_dataloaders, use_amp, use_auto_scale_lr
-from bls_mm.config.pruning import is_hook
+from bls_mm.config.pruning import is_hook, read_pruner
+from bls_mm.passes.budget import Budget
+from bls_mm.passes.target import check_target
 from bls_mm.zoo import load_config
 
 
@@ -83,9 +85,21 @@ def make_config(
     if cfg_options is not None:
         cfg.merge_from_dict(cfg_options)
     fill_dataloaders(cfg)
+    _check_target(cfg)
     if cfg.get('resume') and cfg.get('load_from') is None:
         cfg.load_from = find_checkpoint(cfg.work_dir)
     return cfg
+
+
+def _check_target(cfg: Config) -> None:
+    """Refuse a target that no run of so many epochs can reach.
+
+    That of a run by iterations depends on the data, and is checked with them.
+    """
+    epochs = (cfg.get('train_cfg') or {}).get('max_epochs')
+    loader = cfg.get('train_dataloader')
+    if isinstance(loader, dict) and isinstance(epochs, int) and epochs > 0:
+        check_target(read_pruner(cfg), Budget(epochs, 1), 10**6)
 
 
 class UnusedScores(Hook):

@@ -32,6 +32,16 @@ def test_config_without_options_stays_as_it_is(tmp_path):
     assert 'resume' not in cfg and not has_pruning(cfg)
 
 
+def test_target_is_refused_before_data_are_read(tmp_path):
+    text = f'{CONFIG}train_cfg = dict(by_epoch=True, max_epochs=10)'
+    with pytest.raises(ValueError, match=r'at most 0\.81 in a run of 10 pas'):
+        make(tmp_path, text, prune='random', target_saving=0.85)
+    longer = {'train_cfg.max_epochs': 100}
+    make(
+        tmp_path, text, prune='random', target_saving=0.85, cfg_options=longer
+    )
+
+
 def test_cfg_options_override_pruning(tmp_path):
     cfg = make(
         tmp_path,
