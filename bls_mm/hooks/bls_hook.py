@@ -205,7 +205,7 @@ class BLSHook(Hook):
         self, runner: Any, batch_idx: int, data_batch: Any = None
     ) -> None:
         """Look up which samples are in the batch and what they weigh."""
-        run: Any = self._run
+        run: Any = self._run  # `_started` would take time
         run.iteration.begin(run.lookup.find(data_batch))
 
     def after_train_iter(

@@ -334,7 +334,7 @@ class BLSSampler(Sampler):
         of_index, size = self.samples.of_index, limit(len(order))
         while size < len(order):
             some = order[size:]
-            if not self.shuffle and self._inner is None:
+            if not self.shuffle or self._inner is not None:
                 # The last ones of a sorted order would never be visited.
                 seed = self.seed + self.epoch
                 some = order[make_order(len(order), seed)[size:].long()]

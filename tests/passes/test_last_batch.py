@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plans import make_planner
 from states import same, through_a_file
-from torch.utils.data import Subset
+from torch.utils.data import Sampler, Subset
 from toy import make_runner
 
 from bls_mm import BLSSampler
@@ -93,8 +93,20 @@ def test_passes_that_have_none_stay_as_they_are():
     assert planner.kept == (33, 40)
 
 
-def test_none_is_left_out_for_ever():
-    planner, batches = make_planner(pruner=SMALL, steps=400)
+class Sorted(Sampler):
+    def __init__(self, dataset, seed=0):
+        self.size = len(dataset)
+
+    def __len__(self):
+        return self.size
+
+    def __iter__(self):
+        return iter(range(self.size))
+
+
+@pytest.mark.parametrize('inner', [None, dict(type=Sorted)])
+def test_none_is_left_out_for_ever(inner):
+    planner, batches = make_planner(pruner=SMALL, steps=400, inner=inner)
     planner.sampler.shuffle = False
     visited = set()
     for _ in range(20):
