@@ -1,16 +1,18 @@
 """What the pruner of a run keeps, as it was or as it would be."""
 
+from functools import partial
 from typing import List, NamedTuple, Optional
 
 import numpy as np
 import torch
 from mmengine.config import Config
 
-from bls_mm import PRUNERS, Pruner
+from bls_mm.config.pruning import build_pruner
 from bls_mm.passes.budget import Budget, annealing_start
+from bls_mm.passes.last_batch import drop_small_last
 from bls_mm.passes.selection import Progress, select_pass
 from bls_mm.pruners.weights import dense_weights
-from bls_mm.registry import build
+from bls_mm.samplers.bls_sampler import BLSSampler
 from bls_mm.samplers.order import padded
 
 from .snapshots import Snapshot
@@ -99,8 +101,9 @@ def next_weights(
     """What the pruner keeps by the scores of a checkpoint.
 
     If the run prunes the next pass, and is trained on a CPU, exactly what it
-    selects there, with what :func:`drop_small_last` may leave out of it; else
-    what it would select in the last pass that it prunes.
+    visits there (with a small last batch where samples have several indices
+    or the order is that of an inner sampler); else what it would select in the
+    last pass that it prunes.
 
     Args:
         cfg (Config): The config.
@@ -111,18 +114,17 @@ def next_weights(
         ndarray or None: Weights of the samples, float32, shape (N,); None if
         the run prunes nothing.
     """
-    default = dict(type='InfoBatch', prune_ratio=0.5)  # BLSSampler's
-    pruner = cfg.train_dataloader.sampler.get('pruner', default)
+    pruner = build_pruner(cfg.train_dataloader.sampler)
     if pruner is None:
         return None
-    pruner = build(pruner, PRUNERS, Pruner, 'train_dataloader.sampler.pruner')
     budget = read_budget(cfg, snapshot)
     last_pruned = annealing_start(budget.passes, pruner.delta) - 1
     if last_pruned < 1:
         return None
     number = snapshot.numbers['number'] + 1
     step, visited = budget.end(number - 1), snapshot.numbers['visited']
-    if not 1 <= number <= last_pruned:
+    is_next = 1 <= number <= last_pruned
+    if not is_next:
         # How much such a pass had to save is not known: take the share of a
         # run that drops the same in each.
         number, step = last_pruned, budget.end(0)
@@ -132,4 +134,39 @@ def next_weights(
     seed = snapshot.numbers['seed']
     selection = select_pass(pruner, scores, seed, number, progress)
     weights = dense_weights(selection, len(scores))
-    return None if weights is None else weights.numpy()
+    if weights is None:
+        return None
+    if is_next:
+        weights[_left_out(cfg, snapshot, weights > 0, number, samples)] = 0
+    return weights.numpy()
+
+
+def _left_out(
+    cfg: Config,
+    snapshot: Snapshot,
+    kept: torch.Tensor,
+    number: int,
+    samples: int,
+) -> torch.Tensor:
+    """Ids that a small last batch of a pass would hold, int64, shape (L,)."""
+    loader, numbers = cfg.train_dataloader, snapshot.numbers
+    settings, size = loader.sampler, len(kept)
+    sampler = BLSSampler(
+        range(size),
+        pruner=None,
+        shuffle=settings.get('shuffle', True),
+        seed=numbers['seed'],
+        round_up=settings.get('round_up', True),
+    )
+    whole = padded(size, numbers['world_size'], sampler.round_up)
+    batch_size = loader.get('batch_size')
+    is_plain = samples == whole and not settings.get('inner')
+    if batch_size and is_plain and numbers['denominator'] == 1:
+        limit = partial(
+            drop_small_last,
+            whole=size,
+            batch_size=batch_size,
+            world_size=numbers['world_size'],
+        )
+        sampler.begin_pass(number, kept, limit=limit)
+    return sampler.left_out

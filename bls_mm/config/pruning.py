@@ -91,6 +91,14 @@ def read_pruner(cfg: Config) -> Optional[Pruner]:
     sampler = cfg.train_dataloader.get('sampler') or {}
     if type_name(sampler) != 'BLSSampler':
         return None
+    return build_pruner(sampler)
+
+
+def build_pruner(sampler: Dict[str, Any]) -> Optional[Pruner]:
+    """The pruner of a ``BLSSampler`` or one derived from it, by its config.
+
+    Arguments and errors as in :func:`read_pruner`.
+    """
     pruner = sampler.get('pruner', dict(type='InfoBatch'))
     if pruner is None:
         return None

@@ -91,7 +91,7 @@ def test_infobatch_reaches_its_target_up_to_random_rounding(tmp_path, size):
 def test_what_depends_on_scores_is_assumed(
     pruner, share, annealed, assumption
 ):
-    expected = forecast(Budget(1000, 10), pruner, 100)
+    expected = forecast(Budget(10000, 100), pruner, 1000, 10)
     assert assumption in expected.assumption
     assert expected.pruned == range(1, 87)
     wanted = (86 * share + 13 * annealed) / 100
