@@ -133,7 +133,7 @@ class BLSHook(Hook):
                 'but got several.'
             )
         before = self._run
-        left = None if before is None else leave(before, runner)
+        left = None if before is None else leave(runner, before)
         self._run = run = Run(
             runner,
             self.score,

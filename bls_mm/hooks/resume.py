@@ -55,14 +55,14 @@ def resume(runner: Any, run: Run, state: Dict[str, Any]) -> None:
     run.length.update(planner)
 
 
-def leave(before: Run, runner: Any) -> Optional[Dict[str, Any]]:
+def leave(runner: Any, before: Run) -> Optional[Dict[str, Any]]:
     """What a training leaves to one that goes on in its loop.
 
     To be called before that begins, since both have one score rule.
 
     Args:
-        before (Run): The training that has ended.
         runner (Runner): The runner of the new one.
+        before (Run): The training that has ended.
 
     Returns:
         dict or None: As in a checkpoint, and the ``step`` that it had come

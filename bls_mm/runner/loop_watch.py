@@ -7,7 +7,7 @@ with an exception, after which no hook is called.
 
 from functools import wraps
 from inspect import getattr_static
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 from mmengine.runner import EpochBasedTrainLoop
 
@@ -92,14 +92,8 @@ class LoopWatch:
         return iterator
 
 
-_ATTRIBUTES = dict(
-    dataloader=dict(after='replace_loader'),
-    dataloader_iterator=dict(before='replace_iterator'),
-)
-
-
 class _Replaced:
-    """Tell the watcher of a loop of a new value of an attribute.
+    """Tell the watcher of a loop of a new DataLoader or iterator.
 
     Other attributes change in each iteration, and the DataLoader is read in
     each, so neither a ``__setattr__`` nor a property would do.
@@ -107,32 +101,21 @@ class _Replaced:
     Args:
         cls (type): The loop's own class.
         name (str): Name of the attribute.
-        before (str, optional): Method of the watcher that maps the new value
-            to that to set. Defaults to None.
-        after (str, optional): Method to call with what has been set.
-            Defaults to None.
     """
 
-    def __init__(
-        self,
-        cls: Any,
-        name: str,
-        before: Optional[str] = None,
-        after: Optional[str] = None,
-    ) -> None:
+    def __init__(self, cls: Any, name: str) -> None:
         self._name = name
-        self._before, self._after = before, after
         self._own = getattr_static(cls, name, None)
 
     def __set__(self, loop: Any, value: Any) -> None:
-        if self._before is not None:
-            value = getattr(loop.bls_watcher, self._before)(value)
+        if self._name == 'dataloader_iterator':
+            value = loop.bls_watcher.replace_iterator(value)
         if hasattr(self._own, '__set__'):
             self._own.__set__(loop, value)
         else:
             vars(loop)[self._name] = value
-        if self._after is not None:
-            getattr(loop.bls_watcher, self._after)(value)
+        if self._name == 'dataloader':
+            loop.bls_watcher.replace_loader(value)
 
 
 class _ReplacedProperty(_Replaced):
@@ -148,10 +131,10 @@ def _watching(cls: Any) -> type:
     class Watching(cls):
         pass
 
-    for name, told in _ATTRIBUTES.items():
+    for name in ('dataloader', 'dataloader_iterator'):
         is_property = hasattr(getattr_static(cls, name, None), '__set__')
         kind = _ReplacedProperty if is_property else _Replaced
-        setattr(Watching, name, kind(cls, name, **told))
+        setattr(Watching, name, kind(cls, name))
 
     # An epoch that MMEngine runs needs no help in each of its iterations.
     runs_epochs = getattr(cls, 'run', None) is EpochBasedTrainLoop.run

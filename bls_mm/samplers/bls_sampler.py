@@ -25,7 +25,13 @@ from bls_mm.registry import PRUNERS, build
 
 from .inner_order import InnerOrder
 from .items import Items
-from .order import deal, filter_order, make_order, padded
+from .order import (
+    deal,
+    filter_order,
+    make_order,
+    padded,
+    shorten_order,
+)
 from .two_samplers import become_both
 
 # Indices handed over at a time: a Python list of all of them would need 36
@@ -246,7 +252,12 @@ class BLSSampler(Sampler):
         if kept is not None:
             order = filter_order(order, kept, self.samples.of_index)
             if limit is not None:
-                order = self._shorten(order, limit)
+                # The last ones of a sorted order would never be visited.
+                is_random = self.shuffle and self._inner is None
+                seed = None if is_random else self.seed + epoch
+                order, self.left_out = shorten_order(
+                    order, limit, self.samples, seed
+                )
         self.selected = len(order)
         if self._batch_size is None:
             self.total_size = self._padded(len(order))
@@ -328,23 +339,6 @@ class BLSSampler(Sampler):
         seed = self.seed + epoch if self.shuffle else None
         order = make_order(self.full_size, seed)
         return order if self._round is None else self._round[order.long()]
-
-    def _shorten(self, order: Tensor, limit: Callable[[int], int]) -> Tensor:
-        """Leave samples out, with all of their indices."""
-        of_index, size = self.samples.of_index, limit(len(order))
-        while size < len(order):
-            some = order[size:]
-            if not self.shuffle or self._inner is not None:
-                # The last ones of a sorted order would never be visited.
-                seed = self.seed + self.epoch
-                some = order[make_order(len(order), seed)[size:].long()]
-            ids = some.long() if of_index is None else of_index[some.long()]
-            kept = torch.ones(self.samples.count, dtype=torch.bool)
-            kept[ids] = False
-            self.left_out = torch.cat([self.left_out, ids])
-            order = filter_order(order, kept, of_index)
-            size = limit(len(order))
-        return order
 
     def _of_rank(self, order: Tensor) -> Tensor:
         return deal(order, self.rank, self.world_size, self.round_up)

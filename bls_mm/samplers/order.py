@@ -1,10 +1,12 @@
 """The order in which a pass visits indices, and what a rank gets of it."""
 
 import math
-from typing import Optional
+from typing import Callable, Optional, Tuple
 
 import torch
 from torch import Tensor
+
+from bls_mm.datasets.sample_ids import SampleIds
 
 _CHUNK = 65536
 
@@ -76,3 +78,37 @@ def filter_order(
             ids = of_index[ids]
         parts.append(part[kept[ids]])
     return torch.cat(parts)
+
+
+def shorten_order(
+    order: Tensor,
+    limit: Callable[[int], int],
+    samples: SampleIds,
+    seed: Optional[int] = None,
+) -> Tuple[Tensor, Tensor]:
+    """Leave samples out, with all of their indices, until an order is short.
+
+    Args:
+        order (Tensor): Indices, int32 or int64, shape (M,), on the CPU.
+        limit (callable): Given the number of indices, how many may stay.
+        samples (SampleIds): The samples of the indices.
+        seed (int, optional): Seed of which to leave out. Defaults to None,
+            the last ones, which are random in a random order.
+
+    Returns:
+        tuple[Tensor, Tensor]: Indices in the same order, and the ids of the
+        samples left out, int64, shape (L,).
+    """
+    left_out = torch.empty(0, dtype=torch.int64)
+    while limit(len(order)) < len(order):
+        size = limit(len(order))
+        some = order[size:]
+        if seed is not None:
+            some = order[make_order(len(order), seed)[size:].long()]
+        of_index, ids = samples.of_index, some.long()
+        ids = ids if of_index is None else of_index[ids]
+        left_out = torch.cat([left_out, ids])
+        kept = torch.ones(samples.count, dtype=torch.bool)
+        kept[ids] = False
+        order = filter_order(order, kept, of_index)
+    return order, left_out
