@@ -158,9 +158,11 @@ def keep_probabilities(scores: Tensor, share: float, power: float) -> Tensor:
         samples: Zhao and Zhang, Stochastic Optimization with Importance
         Sampling, ICML 2015.
     """
-    # A root is rounded alike on all devices; powers are not.
     measure = _relative(scores)
-    measure = measure.sqrt_() if power == 0.5 else measure.pow_(power)
+    # Devices round powers and roots differently in the last bit. That of a
+    # double is lost here; in pieces, because doubles take twice the memory.
+    for piece in measure.split(_LOOKED_AT):
+        piece.copy_(piece.double().pow_(power))
     stride = -(-len(scores) // _LOOKED_AT)
     some = measure[::stride].cpu().double()
     floor = _FLOOR * float(some.mean()) or 1.0  # if all are 0

@@ -470,6 +470,18 @@ def test_importance_keeps_by_the_power_of_the_score(name, share, power):
         assert float(found.mean()) == pytest.approx(1 - share, abs=1e-5)
 
 
+def test_importance_rounds_powers_alike_on_all_machines():
+    scores, share = rand(5000), 0.9  # none reaches the ceiling
+    relative = (scores / scores.max()).double().numpy()
+    for power in (0.5, 0.3):
+        measure = torch.from_numpy((relative**power).astype('float32'))
+        floor = float(measure.double().mean()) / 4
+        total = (measure.double() + floor).sort().values.cumsum(0)[-1]
+        expected = (measure + floor) * float((1 - share) * 5000 / total)
+        found = keep_probabilities(scores, share, power)
+        assert torch.equal(found, expected)
+
+
 def select_in_pass(pruner, scores, share, epoch, seed=0):
     generator = selection_generator(seed, epoch, scores.device)
     return as_weights(
