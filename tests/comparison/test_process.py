@@ -19,7 +19,7 @@ STEPS = [LOG.format('Epoch(train) [1][5/10]'), LOG.format('BLS: 20 % saved.')]
 @pytest.fixture
 def start(tmp_path, monkeypatch):
     """Start a module of this code as if it were a run."""
-    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path), prepend=os.pathsep)
     monkeypatch.setattr(process, 'RUN', 'other_run')
     shown = []
 

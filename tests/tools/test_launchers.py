@@ -57,7 +57,7 @@ pytestmark = pytest.mark.slow
 def config(tmp_path, monkeypatch):
     """A config that knows nothing of pruning."""
     (tmp_path / 'noted_threads.py').write_text(THREADS)
-    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path), prepend=os.pathsep)
     config = make_config('epoch', 'None', ranks=2, seed=1)
     config['custom_imports']['imports'].append('noted_threads')
     config['custom_hooks'] = [dict(type='Journal', folder=str(tmp_path))]
