@@ -74,6 +74,17 @@ def test_data_without_a_split_are_refused(tmp_path, folder):
         data.convert(folder, tmp_path / 'pictures.npz')
 
 
+def test_wrong_labels_are_a_share_and_of_other_classes():
+    labels = np.arange(20_000) % 10
+    wrong = data.with_wrong(labels, 0.1)
+    changed = wrong != labels
+    assert changed.mean() == pytest.approx(0.1, abs=0.01)
+    steps = np.bincount((wrong - labels)[changed] % 10, minlength=10)
+    assert steps[0] == 0 and steps[1:].min() > 150
+    assert np.array_equal(wrong, data.with_wrong(labels, 0.1))
+    assert np.array_equal(labels, data.with_wrong(labels, 0))
+
+
 # Images on the device
 
 
@@ -202,6 +213,19 @@ def test_smoke_study_trains_all_rows_with_each_seed(tmp_path, capsys):
     )
 
 
+def test_saving_holds_for_pruned_runs_and_fewer_epochs(tmp_path):
+    rows = ['full', 'RandomPrune', 'fewer epochs']
+    command = ['--smoke', '--device', 'cpu', '--out', str(tmp_path)]
+    with pytest.raises(SystemExit):
+        study.main(
+            [*command, '--saving', '.2', '--seeds', '1', '--rows', *rows]
+        )
+    with open(tmp_path / 'cifar10.csv', newline='') as stream:
+        runs = {run['row']: run for run in csv.DictReader(stream)}
+    assert [runs[row]['saving'] for row in rows] == ['0', '0.2', '0.2']
+    assert [int(runs[row]['visits']) for row in rows] == [2400, 1920, 1920]
+
+
 def test_failed_run_does_not_stop_the_others(tmp_path, monkeypatch, capsys):
     def train(row, epochs, seed, splits, settings):
         if row == 'SeTa':
@@ -226,7 +250,7 @@ def test_failed_run_does_not_stop_the_others(tmp_path, monkeypatch, capsys):
 def test_clock_lets_begin_what_ends_in_time(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(study.time, 'perf_counter', lambda: now[0])
-    clock = study.Clock(60, size=1000)
+    clock = study.Clock(60, size=1000, saving=0.4)
     clock.note(make_run('full', 0, visits=1000, seconds=2), elapsed=3)
     clock.note(make_run('full', 0, visits=2000, seconds=3), elapsed=3.5)
     # 2 ms a visit, 1 s a run and a margin of 10 %: 23.1, 14.3 and 62.7 s.
@@ -270,6 +294,7 @@ def make_run(row, seed, accuracy=90.0, visits=100, seconds=10.0):
     return dict(
         row=row,
         epochs=10,
+        saving=0 if row == 'full' else 0.4,
         seed=seed,
         accuracy=accuracy,
         accuracy_mirrored=accuracy + 1,

@@ -3,7 +3,8 @@
     python -m tools.dev.gpu_check.cifar10_data cifar10.tar.xz cifar10.npz
 
 The source is a folder or a tar archive of it with `train/CLASS/NAME.jpg` and
-`test/CLASS/NAME.jpg`. Classes are numbered by name.
+`test/CLASS/NAME.jpg`. Classes are numbered by name. `--wrong-labels` gives a
+share of the training images the label of another class, always the same.
 """
 
 import argparse
@@ -73,7 +74,7 @@ def decode_in_parallel(contents, workers):
         return np.concatenate(list(pool.map(decode, chunks)))
 
 
-def convert(source, target, workers=16):
+def convert(source, target, workers=16, wrong_labels=0.0):
     """Decode all images and write them to an npz file.
 
     Args:
@@ -81,6 +82,8 @@ def convert(source, target, workers=16):
         target (Path): The file, with `SPLIT_images`, uint8 (N, H, W, 3),
             and `SPLIT_labels`, int64 (N,).
         workers (int): Processes. Defaults to 16.
+        wrong_labels (float): Share of the training labels to make wrong, in
+            [0, 1]. Defaults to 0.
     """
     arrays = {}
     for split, entries in read_files(source).items():
@@ -91,7 +94,17 @@ def convert(source, target, workers=16):
         arrays[f'{split}_images'] = decode_in_parallel(
             [content for _, _, content in entries], workers
         )
+    arrays['train_labels'] = with_wrong(arrays['train_labels'], wrong_labels)
     np.savez(target, **arrays)
+
+
+def with_wrong(labels, share, seed=0):
+    """The labels, a share of which is another class, drawn evenly."""
+    rng = np.random.default_rng(seed)
+    wrong = rng.random(len(labels)) < share
+    classes = labels.max() + 1
+    others = (labels + rng.integers(1, classes, len(labels))) % classes
+    return np.where(wrong, others, labels)
 
 
 def load(file):
@@ -118,8 +131,11 @@ def main(argv=None):
     parser.add_argument('source', type=Path)
     parser.add_argument('target', type=Path)
     parser.add_argument('--workers', type=int, default=16)
+    parser.add_argument(
+        '--wrong-labels', type=float, default=0.0, metavar='SHARE'
+    )
     args = parser.parse_args(argv)
-    convert(args.source, args.target, args.workers)
+    convert(args.source, args.target, args.workers, args.wrong_labels)
 
 
 if __name__ == '__main__':

@@ -3,11 +3,11 @@
     python -m tools.dev.gpu_check.cifar10_data cifar10.tar.xz cifar10.npz
     python -m tools.dev.gpu_check.cifar10_gpu cifar10.npz --minutes 5
 
-Trains a small network in full, pruned (40 % of the visits saved) and with
-fewer epochs, paired by seed, through MMEngine's runner, BLSHook and
-BLSSampler. The images lie on the device. Seeds are run one after the other,
-each with all rows, as long as another whole seed fits into the time; of
-several schedules the one comes next that has had the least time.
+Trains a small network in full, pruned and with fewer epochs, paired by
+seed, through MMEngine's runner, BLSHook and BLSSampler. The images lie on the
+device. Seeds are run one after the other, each with all rows, as long as
+another whole seed fits into the time; of several schedules the one comes next
+that has had the least time.
 
 Prints each run as it ends and the tables after each seed. Writes them to
 `OUT/cifar10.md` and each run to `OUT/cifar10.csv`. The accuracy is that of
@@ -45,13 +45,14 @@ class Clock:
     Args:
         seconds (float): Time for all, from now on.
         size (int): Samples of an epoch.
+        saving (float): As in `Settings`.
     """
 
     MARGIN = 1.1  # runs differ by some per cent
 
-    def __init__(self, seconds, size):
+    def __init__(self, seconds, size, saving):
         self._end = time.perf_counter() + seconds
-        self._size = size
+        self._size, self._saving = size, saving
         self._per_visit = 0.0
         self._per_run = 0.0
 
@@ -67,14 +68,17 @@ class Clock:
 
     def fits(self, rows, epochs):
         """Whether these rows of a schedule can end in time."""
-        visits = sum(expected_visits(r, epochs, self._size) for r in rows)
+        visits = sum(
+            expected_visits(row, epochs, self._size, self._saving)
+            for row in rows
+        )
         needed = visits * self._per_visit + self._per_run * len(rows)
         return time.perf_counter() + self.MARGIN * needed <= self._end
 
 
 def study(args, splits, settings):
     """Make the runs; return them and how many failed."""
-    clock = Clock(60 * args.minutes, len(splits.train))
+    clock = Clock(60 * args.minutes, len(splits.train), settings.saving)
     # The first run loads and tunes kernels, the second tells the pace.
     for epochs in (1, 2):
         warm = guarded(FULL, epochs, 0, splits, settings, 'warm-up: ')
@@ -119,7 +123,8 @@ def guarded(row, epochs, seed, splits, settings, title=''):
     A failure does not stop the others.
     """
     start = time.perf_counter()
-    name = f'{title}{row}, {epochs_of(row, epochs)} epochs, seed {seed}'
+    length = epochs_of(row, epochs, settings.saving)
+    name = f'{title}{row}, {length} epochs, seed {seed}'
     try:
         run = train(row, epochs, seed, splits, settings)
     except Exception:
@@ -193,6 +198,12 @@ def parse_args(argv=None):
         metavar='N',
         help='train on N of the images, the same for all runs',
     )
+    parser.add_argument(
+        '--saving',
+        type=float,
+        default=Settings.saving,
+        help='share of the visits to save; defaults to 0.4',
+    )
     parser.add_argument('--batch', type=int, default=Settings.batch)
     parser.add_argument('--width', type=int, default=Settings.width)
     parser.add_argument('--lr', type=float, default=Settings.lr)
@@ -241,7 +252,9 @@ def main(argv=None):
     if args.subset:
         arrays = subset(arrays, args.subset)
     splits = Splits.from_arrays(arrays, args.device)
-    settings = Settings(args.device, args.batch, args.width, args.lr)
+    settings = Settings(
+        args.device, args.batch, args.width, args.lr, saving=args.saving
+    )
     runs, failures = study(args, splits, settings)
     seeds = {(run['epochs'], run['seed']) for run in runs}
     print(f'{len(runs)} runs, {len(seeds)} seeds, {failures} failed')

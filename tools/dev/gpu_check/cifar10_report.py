@@ -6,8 +6,8 @@ import statistics
 
 FULL = 'full'
 FIELDS = [
-    'row', 'epochs', 'seed', 'accuracy', 'accuracy_mirrored', 'train_loss',
-    'visits', 'seconds', 'device',
+    'row', 'epochs', 'saving', 'seed', 'accuracy', 'accuracy_mirrored',
+    'train_loss', 'visits', 'seconds', 'device',
 ]  # fmt: skip
 HEADINGS = [
     'row', 'seeds', 'accuracy %', 'to full', 'its error', 'mirrored too %',
@@ -48,7 +48,7 @@ def summarize(runs):
             continue
         mean = {
             key: statistics.fmean(run[key] for run, _ in pairs)
-            for key in FIELDS[3:-1]
+            for key in FIELDS[4:-1]
         }
         gained = [run['accuracy'] - base['accuracy'] for run, base in pairs]
         entries.append(

@@ -14,8 +14,6 @@ from bls_mm.pruners.infobatch import InfoBatch
 from tools.dev.gpu_check.cifar10_images import DeviceImages, Indices
 from tools.dev.gpu_check.cifar10_model import FastNet, accuracies
 
-SAVING = 0.4
-
 
 @PRUNERS.register_module()
 class InfoBatchOfSamples(InfoBatch):
@@ -24,7 +22,7 @@ class InfoBatchOfSamples(InfoBatch):
     weighs_samples = True
 
 
-# For each row: the pruner, or a share of the epochs; and settings of BLSHook.
+# For each row: its pruner and settings of BLSHook, or that it is shorter.
 ROWS = {
     'full': dict(),
     'InfoBatch': dict(pruner='InfoBatch'),
@@ -33,7 +31,7 @@ ROWS = {
     'random, in turns': dict(pruner=dict(type='Importance', power=0)),
     'SeTa': dict(pruner='SeTa'),
     'RandomPrune': dict(pruner='RandomPrune'),
-    'fewer epochs': dict(share=1 - SAVING),
+    'fewer epochs': dict(shorter=True),
     'InfoBatch, EMAScore': dict(
         pruner='InfoBatch',
         hook=dict(score=dict(type='EMAScore', alpha=0.9), per_sample=False),
@@ -52,6 +50,8 @@ class Settings:
         width (int): Channels of the network's first block.
         lr (float): Learning rate at its peak.
         weight_decay (float): Of convolutions and the classifier.
+        saving (float): Share of the visits that rows other than `full` leave
+            out, in [0, 1).
     """
 
     device: str
@@ -59,6 +59,7 @@ class Settings:
     width: int = 64
     lr: float = 0.75
     weight_decay: float = 1e-3
+    saving: float = 0.4
 
 
 @dataclass
@@ -80,15 +81,16 @@ class Splits:
         return cls(train, test.use_statistics_of(train))
 
 
-def epochs_of(row, epochs):
+def epochs_of(row, epochs, saving):
     """Epochs that a row has in a schedule of so many."""
-    return max(1, round(epochs * ROWS[row].get('share', 1)))
+    share = 1 - saving if ROWS[row].get('shorter') else 1
+    return max(1, round(epochs * share))
 
 
-def expected_visits(row, epochs, size):
+def expected_visits(row, epochs, size, saving):
     """Samples that a run will visit, roughly."""
-    pruned = 1 - SAVING if 'pruner' in ROWS[row] else 1
-    return epochs_of(row, epochs) * pruned * size
+    pruned = 1 - saving if 'pruner' in ROWS[row] else 1
+    return epochs_of(row, epochs, saving) * pruned * size
 
 
 def train(row, epochs, seed, splits, settings):
@@ -107,8 +109,8 @@ def train(row, epochs, seed, splits, settings):
     dataset = Indices(len(splits.train))  # the runner takes a copy
     with tempfile.TemporaryDirectory() as folder:
         runner = make_runner(
-            row, epochs_of(row, epochs), seed, dataset, splits, settings,
-            folder,
+            row, epochs_of(row, epochs, settings.saving), seed, dataset,
+            splits, settings, folder,
         )  # fmt: skip
         synchronize(settings.device)
         start = time.perf_counter()
@@ -119,6 +121,7 @@ def train(row, epochs, seed, splits, settings):
     return dict(
         row=row,
         epochs=epochs,
+        saving=0 if row == 'full' else settings.saving,
         seed=seed,
         accuracy=plain,
         accuracy_mirrored=mirrored,
@@ -135,7 +138,7 @@ def make_runner(row, epochs, seed, dataset, splits, settings, work_dir):
     sampler, hooks = dict(type='DefaultSampler', shuffle=True), []
     if pruner:
         pruner = pruner if isinstance(pruner, dict) else dict(type=pruner)
-        rule = dict(pruner, target_saving=SAVING)
+        rule = dict(pruner, target_saving=settings.saving)
         sampler = dict(type='BLSSampler', pruner=rule)
         hooks = [dict(type='BLSHook', **ROWS[row].get('hook', {}))]
     # Runs with one seed start from the same weights.
