@@ -75,14 +75,17 @@ def test_data_without_a_split_are_refused(tmp_path, folder):
 
 
 def test_wrong_labels_are_a_share_and_of_other_classes():
+    def with_wrong(labels, share):
+        return data.with_wrong_labels(labels, share, np.random.default_rng(0))
+
     labels = np.arange(20_000) % 10
-    wrong = data.with_wrong(labels, 0.1)
+    wrong = with_wrong(labels, 0.1)
     changed = wrong != labels
     assert changed.mean() == pytest.approx(0.1, abs=0.01)
     steps = np.bincount((wrong - labels)[changed] % 10, minlength=10)
     assert steps[0] == 0 and steps[1:].min() > 150
-    assert np.array_equal(wrong, data.with_wrong(labels, 0.1))
-    assert np.array_equal(labels, data.with_wrong(labels, 0))
+    assert np.array_equal(wrong, with_wrong(labels, 0.1))
+    assert np.array_equal(labels, with_wrong(labels, 0))
 
 
 # Images on the device
@@ -373,6 +376,13 @@ def test_failed_part_fails_the_command_and_stops_no_other(tmp_path):
         '== cifar10: exit status 0',
     ):
         assert line in log
+
+
+def test_saving_out_of_range_is_refused(capsys):
+    for saving in ('0', '1', '40'):
+        with pytest.raises(SystemExit):
+            study.parse_args(['--smoke', '--saving', saving])
+        assert '--saving should be in (0, 1), but' in capsys.readouterr().err
 
 
 def test_study_without_data_is_refused(capsys):

@@ -66,18 +66,36 @@ def write_images(root, clutter, wrong_labels):
     rng = np.random.default_rng(0)
     if clutter:
         images = add_clutter(images, rng)
-    wrong = rng.random(len(labels)) < wrong_labels
-    others = (labels + rng.integers(1, 10, len(labels))) % 10
+    noisy = with_wrong_labels(labels, wrong_labels, rng)
     seen = dict.fromkeys(range(10), 0)
     for number, (pixels, label) in enumerate(zip(images, labels)):
         split = 'test' if seen[label] % 5 == 4 else 'train'
         seen[label] += 1
-        if split == 'train' and wrong[number]:
-            label = others[number]
+        if split == 'train':
+            label = noisy[number]
         folder = root / split / str(label)
         folder.mkdir(parents=True, exist_ok=True)
         image = Image.fromarray(pixels.astype('uint8'))
         image.save(folder / f'{number:04d}.png')
+
+
+def with_wrong_labels(labels, share, rng):
+    """Labels of which a share is that of another class, drawn evenly.
+
+    Args:
+        labels (ndarray): Integers from 0 on, shape (N,).
+        share (float): Chance of each label to be wrong, in [0, 1].
+        rng (Generator): Source of randomness.
+
+    Returns:
+        ndarray: New labels.
+    """
+    import numpy as np
+
+    classes = labels.max() + 1
+    wrong = rng.random(len(labels)) < share
+    others = (labels + rng.integers(1, classes, len(labels))) % classes
+    return np.where(wrong, others, labels)
 
 
 def add_clutter(images, rng):

@@ -18,6 +18,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
+from tools.dataset_converters.prepare_mnist import with_wrong_labels
+
 SPLITS = ('train', 'test')
 
 
@@ -94,17 +96,10 @@ def convert(source, target, workers=16, wrong_labels=0.0):
         arrays[f'{split}_images'] = decode_in_parallel(
             [content for _, _, content in entries], workers
         )
-    arrays['train_labels'] = with_wrong(arrays['train_labels'], wrong_labels)
+    arrays['train_labels'] = with_wrong_labels(
+        arrays['train_labels'], wrong_labels, np.random.default_rng(0)
+    )
     np.savez(target, **arrays)
-
-
-def with_wrong(labels, share, seed=0):
-    """The labels, a share of which is another class, drawn evenly."""
-    rng = np.random.default_rng(seed)
-    wrong = rng.random(len(labels)) < share
-    classes = labels.max() + 1
-    others = (labels + rng.integers(1, classes, len(labels))) % classes
-    return np.where(wrong, others, labels)
 
 
 def load(file):

@@ -228,6 +228,8 @@ def parse_args(argv=None):
         args.epochs, args.seeds = [5], min(args.seeds, 2)
     elif args.data is None:
         parser.error('give the file that cifar10_data.py wrote, or --smoke')
+    if not 0 < args.saving < 1:
+        parser.error(f'--saving should be in (0, 1), but got {args.saving}')
     if FULL not in args.rows:
         parser.error(f'--rows needs {FULL}, which the others are compared to')
     return args

@@ -5,10 +5,10 @@ import math
 import statistics
 
 FULL = 'full'
-FIELDS = [
-    'row', 'epochs', 'saving', 'seed', 'accuracy', 'accuracy_mirrored',
-    'train_loss', 'visits', 'seconds', 'device',
+MEASURED = [
+    'accuracy', 'accuracy_mirrored', 'train_loss', 'visits', 'seconds',
 ]  # fmt: skip
+FIELDS = ['row', 'epochs', 'saving', 'seed', *MEASURED, 'device']
 HEADINGS = [
     'row', 'seeds', 'accuracy %', 'to full', 'its error', 'mirrored too %',
     'training loss', 'visits', 'visits saved', 'seconds', 'time saved',
@@ -48,7 +48,7 @@ def summarize(runs):
             continue
         mean = {
             key: statistics.fmean(run[key] for run, _ in pairs)
-            for key in FIELDS[4:-1]
+            for key in MEASURED
         }
         gained = [run['accuracy'] - base['accuracy'] for run, base in pairs]
         entries.append(

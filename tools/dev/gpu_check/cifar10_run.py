@@ -51,7 +51,7 @@ class Settings:
         lr (float): Learning rate at its peak.
         weight_decay (float): Of convolutions and the classifier.
         saving (float): Share of the visits that rows other than `full` leave
-            out, in [0, 1).
+            out, in (0, 1).
     """
 
     device: str
