@@ -77,8 +77,8 @@ def solve_losses(
     return estimate
 
 
-def build_true_loss_dataset(cfg: Config) -> Any:
-    """Build the training samples with the pipeline of the validation data.
+def make_true_loss_dataset(cfg: Config) -> Dict[str, Any]:
+    """Configure the training samples with the pipeline of the validation data.
 
     Index `i` is the sample with score `i`. In the pipelines of OpenMMLab it
     loads annotations too, and nothing in it is random.
@@ -87,7 +87,8 @@ def build_true_loss_dataset(cfg: Config) -> Any:
         cfg (Config): The config of the training.
 
     Returns:
-        Dataset: N samples, without the datasets that repeat them.
+        dict: The config of a dataset of N samples, without the datasets that
+        repeat them.
 
     Raises:
         ValueError: If the dataset is put together from several, or there is
@@ -97,15 +98,28 @@ def build_true_loss_dataset(cfg: Config) -> Any:
     while 'dataset' in dataset:  # RepeatDataset and its kin
         dataset = dataset['dataset']
     if 'datasets' in dataset:
-        raise ValueError('Concatenated datasets are not supported.')
+        raise ValueError(
+            'True losses of concatenated datasets are not supported, but '
+            f'`train_dataloader.dataset` has a {dataset["type"]}.'
+        )
     if not cfg.get('val_dataloader'):
         raise ValueError(
             'The config has no `val_dataloader`, whose pipeline reads the '
             'samples for their true losses.'
         )
     dataset['pipeline'] = cfg.val_dataloader.dataset.pipeline
+    return dataset
+
+
+def build_true_loss_dataset(cfg: Config) -> Any:
+    """Build what :func:`make_true_loss_dataset` returns.
+
+    Raises:
+        ValueError: As there.
+    """
     return DATASETS.build(
-        dataset, default_args=dict(_scope_=cfg.get('default_scope'))
+        make_true_loss_dataset(cfg),
+        default_args=dict(_scope_=cfg.get('default_scope')),
     )
 
 

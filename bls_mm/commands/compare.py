@@ -12,7 +12,7 @@ Train a config with and without pruning, and report savings and costs.
 
 A variant is `PRUNER`, or `PRUNER:SCORE` as in `infobatch:ema:batch:alpha=0.7`.
 The score `true` is an upper bound for all others: the true loss of every
-sample, recomputed at the start of each epoch, which costs a forward pass over
+sample, recomputed before each selection, which costs a forward pass over
 the data. Two variants are controls: `random` drops random samples;
 `--fewer-epochs` trains on all the data, with the whole schedule compressed.
 Both save `--target-saving` or, without it, as many visits as the first variant

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
+from bls_mm.analysis.true_losses import make_true_loss_dataset
 from bls_mm.config.options import check_study_options
 from bls_mm.config.pruning import add_pruning
 from bls_mm.runner.results import (
@@ -173,12 +174,8 @@ def _check_runs(
             'The config has no `val_dataloader`, so there is no metric to '
             'compare.'
         )
-    by_iteration = 'max_iters' in (cfg.get('train_cfg') or {})
-    if by_iteration and any(split_variant(n)[1] == TRUE for n in prune):
-        raise ValueError(
-            f'The score `{TRUE}` needs a loop with epochs, but `train_cfg` '
-            'has `max_iters`.'
-        )
+    if any(split_variant(name)[1] == TRUE for name in prune):
+        make_true_loss_dataset(cfg)
 
 
 def _count_kept(study: Study) -> int:

@@ -4,35 +4,40 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
+from torch import Tensor
 
 from bls_mm.analysis.true_losses import (
     build_true_loss_dataset,
     measure_true_losses,
 )
 from bls_mm.hooks.bls_hook import BLSHook
-from bls_mm.runner.loop import is_epoch_based
-
-from .variants import TRUE
+from bls_mm.pruners import Selection
 
 
 class TrueScores(Hook):
     """Score samples by their true losses, with the weights of the moment.
 
-    Takes a forward pass over the data at the start of each epoch.
+    Takes a forward pass over the data whenever the pruner selects.
 
     Raises:
-        ValueError: If the loop has no epochs.
+        ValueError: If the dataset is put together from several.
     """
 
-    priority = 'VERY_HIGH'  # before BLSHook selects
+    priority = 'VERY_LOW'  # BLSHook has planned the run
 
     def before_train(self, runner: Any) -> None:
-        if not is_epoch_based(runner.train_loop):
-            raise ValueError(f'The score `{TRUE}` needs a loop with epochs.')
-        self._hook = next(h for h in runner.hooks if isinstance(h, BLSHook))
-        self._dataset = build_true_loss_dataset(runner.cfg)
+        hook = next(h for h in runner.hooks if isinstance(h, BLSHook))
+        dataset = build_true_loss_dataset(runner.cfg)
+        pruner: Any = hook.planner.sampler.pruner
+        select = pruner.select
 
-    def before_train_epoch(self, runner: Any) -> None:
-        if runner.epoch:  # the first is not pruned
-            truth = measure_true_losses(runner.model, self._dataset)
-            self._hook.scores.copy_(torch.from_numpy(truth))
+        def select_by_truth(
+            scores: Tensor, *args: Any, **kw: Any
+        ) -> Selection:
+            truth = measure_true_losses(runner.model, dataset)
+            scores.copy_(torch.from_numpy(truth))
+            return select(scores, *args, **kw)
+
+        # No hook point does: with data workers, a pass of an iteration-based
+        # loop is selected while the one before it is still being trained on.
+        pruner.select = select_by_truth

@@ -96,18 +96,24 @@ def test_true_losses_are_those_of_each_sample_alone(options, tmp_path):
 
 
 class Compare(Hook):
-    """Note scores and true losses once an epoch has been selected."""
+    """Note scores and true losses whenever a pass is selected."""
 
-    priority = 'VERY_LOW'
+    priority = 'LOW'  # before TrueScores, whose `select` is the outer one
 
     def __init__(self):
         self.pairs = []
 
-    def before_train_epoch(self, runner):
-        truth = measure_true_losses(
-            runner.model, build_true_loss_dataset(runner.cfg)
-        )
-        self.pairs.append((hook_of(runner).scores.clone(), truth))
+    def before_train(self, runner):
+        pruner = hook_of(runner).planner.sampler.pruner
+        select = pruner.select
+        dataset = build_true_loss_dataset(runner.cfg)
+
+        def noting_select(scores, *args, **kwargs):
+            truth = measure_true_losses(runner.model, dataset)
+            self.pairs.append((scores.clone(), truth))
+            return select(scores, *args, **kwargs)
+
+        pruner.select = noting_select
 
 
 class Linear(BaseModel):
@@ -147,22 +153,29 @@ def test_samples_are_measured_together_where_it_is_the_same(
 
 
 @pytest.mark.slow
-def test_score_true_selects_by_the_losses_of_the_moment(options, tmp_path):
-    runner = build(options, tmp_path, 'true')
+@pytest.mark.parametrize(
+    'loop',
+    [
+        {},
+        {
+            'train_cfg': dict(
+                _delete_=True,
+                type='IterBasedTrainLoop',
+                max_iters=9,
+                val_interval=9,
+            ),
+            'train_dataloader.num_workers': 1,
+        },
+    ],
+    ids=['epochs', 'iterations'],
+)
+def test_score_true_selects_by_the_losses_of_the_moment(
+    options, tmp_path, loop
+):
+    runner = build({**options, **loop}, tmp_path, 'true')
     compare = Compare()
     runner.register_hook(compare)
     runner.train()
-    assert not compare.pairs[0][0].any()
-    for scores, truth in compare.pairs[1:]:
+    assert len(compare.pairs) == 2
+    for scores, truth in compare.pairs:
         np.testing.assert_allclose(scores.numpy(), truth, rtol=1e-4)
-
-
-def test_score_true_needs_epochs(options, tmp_path):
-    loop = {
-        'train_cfg': dict(
-            _delete_=True, by_epoch=False, max_iters=4, val_interval=4
-        )
-    }
-    runner = build({**options, **loop}, tmp_path, 'true')
-    with pytest.raises(ValueError, match='`true` needs a loop with epochs'):
-        runner.train()

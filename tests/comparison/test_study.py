@@ -131,12 +131,12 @@ def test_runs_of_a_config_that_has_changed_are_made_anew_if_wanted(
             dict(
                 prune='infobatch:true',
                 cfg_options={
-                    'train_cfg': dict(
-                        _delete_=True, by_epoch=False, max_iters=9
+                    'train_dataloader.dataset': dict(
+                        _delete_=True, type='ConcatDataset', datasets=[]
                     )
                 },
             ),
-            '`true` needs a loop with epochs',
+            'True losses of concatenated datasets .* has a ConcatDataset',
         ),
     ],
 )
