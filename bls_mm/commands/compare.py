@@ -85,7 +85,8 @@ def parse_args(
     )
     parser.add_argument(
         '--metric',
-        help='metric to compare; defaults to the first validation metric',
+        help='metric to compare; defaults to mIoU (mmseg), hmean (mmocr) or '
+        'the first of the validation',
     )
     parser.add_argument(
         '--work-dir',

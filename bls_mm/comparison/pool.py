@@ -121,7 +121,7 @@ def _read_group(
 
 
 def _read_runs(folder: Path) -> Tuple[Optional[str], List[Result]]:
-    """The metric, None for the first, and the runs in the order made.
+    """The metric, None for the default, and the runs in the order made.
 
     ``compare.json`` has only the variants and seeds that were asked for last.
     """

@@ -89,8 +89,8 @@ def compare(
             of the data, the whole schedule compressed to save
             ``target_saving``, or without it as many visits as the first
             pruned variant. Defaults to False.
-        metric (str, optional): What to compare. Defaults to None, the first
-            metric of the validation.
+        metric (str, optional): What to compare. Defaults to None, mIoU
+            (mmseg), hmean (mmocr) or the first metric of the validation.
         work_dir (str or Path, optional): Where the runs, ``compare.json`` and
             ``compare.png`` go. Defaults to None, ``work_dirs/compare_CONFIG``.
         resume (bool): Whether to keep finished runs in ``work_dir`` with

@@ -8,6 +8,9 @@ from .variants import FULL
 # Of a run, as `make_result` returns it, and of two with the same seed.
 Result = Dict[str, Any]
 Pair = Tuple[Result, Result]
+# What packages rate a model by, though they report pixel accuracy (mmseg) or
+# precision (mmocr) before it.
+HEADLINES = ('mIoU', 'hmean')
 # A mean and a sample standard deviation, None for one value.
 Spread = Dict[str, Any]
 
@@ -20,7 +23,8 @@ def find_metric(
     Args:
         result (dict): Result of a run.
         metric (str, optional): Name of the metric. Defaults to None, the
-            first of the last validation.
+            first of the last validation that is one of :data:`HEADLINES`,
+            or else the first.
 
     Returns:
         tuple[str, float]: Name and value.
@@ -29,7 +33,9 @@ def find_metric(
         ValueError: If the run has no such metric.
     """
     metrics = result['metrics']
-    name = metric or next(iter(metrics), '')
+    first = next(iter(metrics), '')
+    headlines = (m for m in metrics if m.split('/')[-1] in HEADLINES)
+    name = metric or next(headlines, first)
     if name not in metrics:
         raise ValueError(
             f'There is no metric `{metric}`. Known: {", ".join(metrics)}.'

@@ -70,6 +70,19 @@ def test_plot_is_written(tmp_path):
     assert (tmp_path / 'plot.png').stat().st_size > 10_000
 
 
+@pytest.mark.parametrize(
+    ('names', 'headline'),
+    [
+        (['aAcc', 'mIoU', 'mAcc'], 'mIoU'),
+        (['icdar/precision', 'icdar/recall', 'icdar/hmean'], 'icdar/hmean'),
+        (['coco/bbox_mAP', 'coco/segm_mAP'], 'coco/bbox_mAP'),
+    ],
+)
+def test_metric_is_what_packages_rate_models_by(names, headline):
+    result = dict(metrics=dict.fromkeys(names, 0.5))
+    assert find_metric(result) == (headline, 0.5)
+
+
 def test_metric_is_the_first_unless_named():
     result = make_result('full', 0, 98.0, 1000, 1.0)
     assert find_metric(result) == ('acc', 98.0)
