@@ -45,6 +45,9 @@ class LoaderView(View):
         length (int): The length.
     """
 
+    def __init__(self, seen: Any, length: int) -> None:
+        super().__init__(seen, length=length)
+
     def __len__(self) -> int:
         return self.length
 
