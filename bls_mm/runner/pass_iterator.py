@@ -1,6 +1,6 @@
 """The batches of an iteration-based loop, pass by pass."""
 
-from typing import Any, Callable, Iterator, Optional
+from typing import Any, Callable, Iterator, Optional, Sized, cast
 
 from torch.utils.data import DataLoader
 
@@ -48,7 +48,7 @@ class PassIterator:
         self._batches: Optional[Iterator[Any]] = None
         self._ignored = 0
         self.draws_to_skip = False
-        self._dataset: Any = loader.dataset
+        self._dataset = cast(Sized, loader.dataset)
         self._size = len(self._dataset)
         # A pass may be a few iterations long, and starting workers takes as
         # long as many; the unpruned run starts them once.
