@@ -133,7 +133,7 @@ def make_result(
         saved=1 - report['visited'] / report['visited_unpruned'],
         train_seconds=clock.seconds,
         cpu_seconds=clock.cpu_seconds,
-        epochs=loop.max_epochs if is_epoch_based(loop) else None,
+        epochs=loop.epoch if is_epoch_based(loop) else None,
         iterations=runner.iter,
         **report,
     )
@@ -144,9 +144,14 @@ def _report_pruned(runner: Any) -> Dict[str, Any]:
     hook = next(hook for hook in runner.hooks if isinstance(hook, BLSHook))
     history, _ = runner.message_hub.get_scalar('train/bls_kept').data
     pruner = runner.train_dataloader.batch_sampler.sampler.pruner
+    # The hook counts whole passes. A loop of iterations may stop early in one.
+    current = hook.planner.current
+    batch = hook.visited_unpruned / current.last_step
+    left = current.length - current.done
+    left_unpruned = current.last_step - current.step
     return dict(
-        visited=hook.visited,
-        visited_unpruned=hook.visited_unpruned,
+        visited=hook.visited - round(left * batch),
+        visited_unpruned=hook.visited_unpruned - round(left_unpruned * batch),
         kept=[float(share) for share in history],
         prune_ratio=getattr(pruner, 'prune_ratio', None),
         target_saving=getattr(pruner, 'target_saving', None),
@@ -158,18 +163,28 @@ def _report_unpruned(loop: Any) -> Dict[str, Any]:
     loader = loop.dataloader
     size = len(loader.dataset)
     if is_epoch_based(loop):
-        visited = loop.max_epochs * size
+        visited = loop.epoch * _count_samples(loader)
     elif type(loader.batch_sampler) is BatchSampler:
-        visited = loop.max_iters * loader.batch_size
+        visited = loop.iter * loader.batch_size
     else:  # its batches are not all full
-        visited = round(loop.max_iters * size / len(loader))
+        visited = round(loop.iter * size / len(loader))
+    passes = loop.epoch or math.ceil(visited / size)
     return dict(
         visited=visited,
         visited_unpruned=visited,
-        kept=[1.0] * math.ceil(visited / size),
+        kept=[1.0] * passes,
         prune_ratio=None,
         target_saving=None,
     )
+
+
+def _count_samples(loader: Any) -> int:
+    """Samples in the batches of an epoch, as BLSHook counts them."""
+    batches = loader.batch_sampler
+    size = len(getattr(batches, 'sampler', loader.sampler))
+    most = getattr(batches, 'batch_size', None)
+    # Fewer with `drop_last`.
+    return min(size, len(loader) * most) if type(most) is int else size
 
 
 if __name__ == '__main__':

@@ -61,6 +61,44 @@ def test_controls_are_matched_to_the_first_pruned_run(study, runs):
     assert found.make_table().row_count == 4
 
 
+EARLY = """
+custom_hooks = [dict(
+    type='EarlyStoppingHook', monitor='acc', patience=2, min_delta=0.5)]
+"""
+ITERATIONS = """
+train_cfg = dict(
+    type='IterBasedTrainLoop', max_iters=80, val_interval=7)
+train_dataloader['sampler'] = dict(type='InfiniteSampler')
+"""
+
+
+@pytest.mark.parametrize('runs', [RunsHere], indirect=True)
+@pytest.mark.parametrize(
+    'changes, epochs, visits',
+    [
+        ('train_dataloader.update(batch_size=24, drop_last=True)', 8, 8 * 24),
+        ("train_dataloader['num_batch_per_epoch'] = 3", 8, 8 * 12),
+        (f'{EARLY}train_cfg["val_interval"] = 1', 3, 3 * SAMPLES),
+        (f'{EARLY}{ITERATIONS}', None, 3 * 7 * 4),
+    ],
+)
+def test_visits_are_those_that_were_made(
+    study, tmp_path, changes, epochs, visits
+):
+    with open(tmp_path / 'toy_config.py', 'a') as file:
+        file.write(changes)
+    found = study(prune=['none', 'infobatch'], fewer_epochs=False)
+    full, none, pruned = found.runs
+    for run in (full, none):
+        assert run['visited'] == run['visited_unpruned'] == visits
+        assert run['saved'] == 0
+        assert run['epochs'] == epochs
+        assert len(run['kept']) == (epochs or 3)
+    batch = visits // full['iterations']
+    assert pruned['visited'] <= pruned['iterations'] * batch
+    assert pruned['visited_unpruned'] >= visits
+
+
 def test_interrupted_study_goes_on_with_the_run_that_was_not_finished(
     study, runs
 ):
