@@ -13,6 +13,7 @@ from rich.table import Table
 from bls_mm.runner.results import RESULT
 
 from .summary import (
+    METRIC,
     Result,
     Spread,
     compute_gain,
@@ -22,7 +23,7 @@ from .summary import (
     pair_runs,
     spread,
 )
-from .variants import FULL
+from .variants import FEWER, FULL, RANDOM
 
 # For each variant its runs, each with numbers in per cent.
 Group = Dict[str, List[Dict[str, float]]]
@@ -139,10 +140,41 @@ def _read_runs(folder: Path) -> Tuple[Optional[str], List[Result]]:
                 f'{folder} has runs with another `{key}` than the others, '
                 'from before `--no-resume`. Remove those.'
             )
+    _check_variants(folder, settings)
     metric = None
-    if (folder / 'compare.json').exists():
-        metric = json.loads((folder / 'compare.json').read_text())['metric']
+    for name in ('compare.json', METRIC):  # old: the first
+        if (folder / name).exists():
+            metric = json.loads((folder / name).read_text())['metric']
     return metric, runs
+
+
+def _check_variants(folder: Path, settings: List[Dict[str, Any]]) -> None:
+    """Refuse seeds of a variant that were not pruned alike."""
+    pruned = {s['variant'] for s in settings} - {FULL, FEWER}
+    for variant in sorted(pruned):
+        for key in ('target_saving', 'prune_ratio'):
+            if key == 'prune_ratio' and variant == RANDOM and len(pruned) > 1:
+                continue  # may be matched to another variant, seed by seed
+            values = [s.get(key) for s in settings if s['variant'] == variant]
+            if any(value != values[0] for value in values):
+                raise ValueError(
+                    f'{folder} has runs of `{variant}` with `{key}` '
+                    f'{" and ".join(map(str, dict.fromkeys(values)))}. '
+                    'Remove those that are not meant.'
+                )
+
+
+def read_metric(work_dir: Union[str, Path]) -> str:
+    """The name of the metric that a comparison is pooled by.
+
+    Args:
+        work_dir (str or Path): That of :func:`compare`, ended or not.
+
+    Raises:
+        FileNotFoundError: If no run ended there.
+    """
+    metric, runs = _read_runs(Path(work_dir))
+    return find_metric(runs[0], metric)[0]
 
 
 def _list_variants(runs: Sequence[Result], seed: int) -> Set[str]:

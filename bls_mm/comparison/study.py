@@ -24,7 +24,7 @@ from bls_mm.zoo import load_config
 from . import process
 from .progress import StudyProgress
 from .report import make_table, save_plot
-from .summary import Result, find_metric, summarise_runs
+from .summary import METRIC, Result, find_metric, summarise_runs
 from .variants import TRUE, Study, order_variants, split_variant
 
 
@@ -210,7 +210,7 @@ def _make_runs(
     """
     kept = _count_kept(study) if resume else 0
     total = len(study.variants) * len(study.seeds)
-    runs = []
+    runs: List[Result] = []
     with StudyProgress(kept, total, console) as progress:
         for seed in study.seeds:
             reference = None
@@ -223,6 +223,9 @@ def _make_runs(
                 if result is None:
                     result = _make_run(folder, settings, progress)
                 progress.end(_describe_run(result, metric), is_kept)
+                if not runs:  # whoever pools may not wait for the last
+                    known = dict(metric=find_metric(result, metric)[0])
+                    write_json(study.folder / METRIC, known)
                 runs.append(result)
                 if name == study.reference:
                     reference = result

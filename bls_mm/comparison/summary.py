@@ -11,6 +11,8 @@ Pair = Tuple[Result, Result]
 # What packages rate a model by, though they report pixel accuracy (mmseg) or
 # precision (mmocr) before it.
 HEADLINES = ('mIoU', 'hmean')
+# The file beside the runs with the name of the metric that was asked for last.
+METRIC = 'metric.json'
 # A mean and a sample standard deviation, None for one value.
 Spread = Dict[str, Any]
 

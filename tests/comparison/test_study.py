@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 from studies import PASSES, SAMPLES, FakeRuns, RunsHere, write_config
 
-from bls_mm.comparison import compare
+from bls_mm.comparison import compare, read_metric
 
 
 @pytest.fixture
@@ -115,6 +115,20 @@ def test_interrupted_study_goes_on_with_the_run_that_was_not_finished(
     assert 'acc 1, 1,000 samples visited, 2 s' in text
     assert study().runs == found.runs
     assert runs.made == []
+
+
+def test_study_that_has_not_ended_is_pooled_by_the_metric_it_is_made_for(
+    study, runs, tmp_path
+):
+    study(fewer_epochs=False)
+    assert read_metric(tmp_path / 'out') == 'acc'
+    runs.stop_at = 'seta'
+    with pytest.raises(KeyboardInterrupt):
+        study(prune='seta', metric='top5')
+    assert read_metric(tmp_path / 'out') == 'top5'
+    with pytest.raises(ValueError, match='no metric `mIoU`'):
+        study(fewer_epochs=False, metric='mIoU')
+    assert read_metric(tmp_path / 'out') == 'top5'
 
 
 def test_more_seeds_and_variants_keep_what_is_there(study, runs):

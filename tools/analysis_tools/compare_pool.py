@@ -20,6 +20,7 @@ from bls_mm.comparison import (
     make_console,
     make_pool_table,
     pool,
+    read_metric,
     write_runs,
 )
 
@@ -48,10 +49,18 @@ def main():
         rows = pool(args.work_dirs, to=args.to, seeds=args.seeds)
         if args.csv:
             write_runs(args.csv, args.work_dirs)
+        metrics = [f'{f.name} {read_metric(f)}' for f in args.work_dirs]
     except (OSError, ValueError) as error:
         raise SystemExit(f'{Path(__file__).name}: error: {error}') from None
     headings = [folder.name for folder in args.work_dirs]
-    make_console().print(make_pool_table(rows, headings, args.to))
+    console = make_console()
+    console.print(
+        f'Metrics: {", ".join(metrics)}',
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    console.print(make_pool_table(rows, headings, args.to))
 
 
 if __name__ == '__main__':
