@@ -88,15 +88,18 @@ class TruthHook(Hook):
     def before_train(self, runner: Any) -> None:
         hook = next(h for h in runner.hooks if isinstance(h, BLSHook))
         self._panel = cast(ScorePanel, hook.score)
-        batch = runner.train_dataloader.batch_sampler.batch_size
-        # Of an unpruned run; a pruned one has passed more by then.
-        self._per_pass = -(-len(hook.scores) // batch)
-        passes = runner.max_iters // self._per_pass
+        budget = hook.planner.budget
+        passes = budget.steps * budget.denominator // budget.numerator
         if self.every > passes:
             raise ValueError(
                 f'`every` should be at most {passes}, the passes of the '
                 f'training, but got {self.every}: there would be no truth.'
             )
+        # Of an unpruned run; a pruned one has passed more by then.
+        self._ends = {
+            budget.full_end(number - 1): number
+            for number in range(self.every, passes + 1, self.every)
+        }
 
     def after_train_iter(
         self,
@@ -105,8 +108,8 @@ class TruthHook(Hook):
         data_batch: Any = None,
         outputs: Optional[Dict[str, Any]] = None,
     ) -> None:
-        done = runner.iter + 1
-        if done % (self.every * self._per_pass):
+        passes = self._ends.get(runner.iter + 1)
+        if passes is None:
             return
         truth = measure_true_losses(runner.model, self.dataset)
         panel = self._panel
@@ -116,9 +119,5 @@ class TruthHook(Hook):
         found[TRUE] = truth
         for name, scores in found.items():
             self.rows.append(
-                dict(
-                    score=name,
-                    passes=done // self._per_pass,
-                    **rate_scores(scores, truth),
-                )
+                dict(score=name, passes=passes, **rate_scores(scores, truth))
             )
