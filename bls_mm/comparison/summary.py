@@ -1,5 +1,6 @@
 """The numbers of a comparison: runs paired by seed, means and deviations."""
 
+import math
 import statistics
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -135,7 +136,10 @@ def describe_setting(runs: Sequence[Result]) -> str:
 
 def spread(values: Sequence[float]) -> Spread:
     """Mean and sample standard deviation (None for one value)."""
-    std = statistics.stdev(values) if len(values) > 1 else None
+    std = None
+    if len(values) > 1:  # `stdev` fails if a run has diverged
+        finite = all(map(math.isfinite, values))
+        std = statistics.stdev(values) if finite else math.nan
     return dict(mean=statistics.mean(values), std=std)
 
 

@@ -58,6 +58,13 @@ def test_pool_pairs_any_two_variants_by_seed(work_dirs):
     assert row.error == pytest.approx(2.75)
 
 
+def test_pool_takes_a_run_that_has_diverged(work_dirs):
+    write_comparison(work_dirs[0], (98, 97, 96), (98, math.nan, 96))
+    row = find_row(pool(work_dirs), 'infobatch')
+    assert math.isnan(row.all['std']) and math.isnan(row.error)
+    assert row.groups[1]['mean'] == pytest.approx(-2)
+
+
 def test_pool_leaves_a_gap_where_a_variant_was_not_run(work_dirs, tmp_path):
     write_comparison(tmp_path / 'c', (98.0,))
     row = find_row(pool([*work_dirs, tmp_path / 'c']), 'random')
