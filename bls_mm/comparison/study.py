@@ -174,6 +174,15 @@ def _check_runs(
             'The config has no `val_dataloader`, so there is no metric to '
             'compare.'
         )
+    train_cfg = cfg.get('train_cfg') or {}
+    length = train_cfg.get('max_epochs') or train_cfg.get('max_iters', 0)
+    begin = train_cfg.get('val_begin') or 0
+    if begin > length:
+        raise ValueError(
+            f'`train_cfg.val_begin` should be at most {length}, the length '
+            f'of the run, but got {begin}: there would be no metric to '
+            'compare.'
+        )
     if any(split_variant(name)[1] == TRUE for name in prune):
         make_true_loss_dataset(cfg)
 

@@ -117,6 +117,19 @@ def test_interrupted_study_goes_on_with_the_run_that_was_not_finished(
     assert runs.made == []
 
 
+@pytest.mark.parametrize('runs', [RunsHere], indirect=True)
+@pytest.mark.parametrize(
+    'validation',
+    [dict(val_begin=8), dict(val_interval=5), dict(val_interval=100)],
+)
+def test_every_run_is_validated_at_its_end(study, tmp_path, validation):
+    with open(tmp_path / 'toy_config.py', 'a') as file:
+        file.write(f'train_cfg.update({validation})')
+    found = study(prune='infobatch', target_saving=0.4)
+    assert [run['metrics'] for run in found.runs] == 3 * [dict(acc=1)]
+    assert found.runs[2]['epochs'] == 5
+
+
 def test_study_that_has_not_ended_is_pooled_by_the_metric_it_is_made_for(
     study, runs, tmp_path
 ):
@@ -179,6 +192,10 @@ def test_runs_of_a_config_that_has_changed_are_made_anew_if_wanted(
         (dict(cfg_options={'randomness.seed': 1}), r'Use `seeds` \(`--seeds'),
         (dict(cfg_options=dict(work_dir='x')), r'\(`--work-dir`\)'),
         (dict(cfg_options=dict(val_dataloader=None)), 'no metric to compare'),
+        (
+            dict(cfg_options={'train_cfg.val_begin': 9}),
+            '`train_cfg.val_begin` should be at most 8',
+        ),
         (
             dict(
                 prune='infobatch:true',
