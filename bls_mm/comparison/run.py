@@ -13,7 +13,7 @@ import sys
 import threading
 from numbers import Real
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 from mmengine.config import Config
 from torch.utils.data import BatchSampler
@@ -123,13 +123,10 @@ def make_result(
         report = _report_pruned(runner)
     else:
         report = _report_unpruned(loop)
+    numbers = {k: _read_number(v) for k, v in clock.metrics.items()}
     return dict(
         settings=settings,
-        metrics={
-            name: float(value)
-            for name, value in clock.metrics.items()
-            if isinstance(value, Real)
-        },
+        metrics={k: v for k, v in numbers.items() if v is not None},
         saved=1 - report['visited'] / report['visited_unpruned'],
         train_seconds=clock.seconds,
         cpu_seconds=clock.cpu_seconds,
@@ -137,6 +134,15 @@ def make_result(
         iterations=runner.iter,
         **report,
     )
+
+
+def _read_number(metric: Any) -> Optional[float]:
+    """A metric, also one in a tensor or an array; None if it is no number."""
+    try:
+        value = metric.item() if hasattr(metric, 'item') else metric
+    except (RuntimeError, ValueError):  # of several elements
+        return None
+    return float(value) if isinstance(value, Real) else None
 
 
 def _report_pruned(runner: Any) -> Dict[str, Any]:

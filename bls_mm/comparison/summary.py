@@ -43,7 +43,8 @@ def find_metric(
         raise ValueError(
             f'There is no metric `{metric}`. Known: {", ".join(metrics)}.'
             if metrics
-            else 'The config has no validation, so nothing to compare.'
+            else 'The last validation gave no number (`val_evaluator`), so '
+            'there is nothing to compare.'
         )
     return name, metrics[name]
 

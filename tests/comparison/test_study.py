@@ -3,9 +3,12 @@
 import io
 import json
 
+import numpy as np
 import pytest
+import torch
 from rich.console import Console
 from studies import PASSES, SAMPLES, FakeRuns, RunsHere, write_config
+from toy import ToyMetric
 
 from bls_mm.comparison import compare, read_metric
 
@@ -115,6 +118,24 @@ def test_interrupted_study_goes_on_with_the_run_that_was_not_finished(
     assert 'acc 1, 1,000 samples visited, 2 s' in text
     assert study().runs == found.runs
     assert runs.made == []
+
+
+@pytest.mark.parametrize('runs', [RunsHere], indirect=True)
+def test_metrics_are_numbers_of_any_type(study, monkeypatch):
+    given = dict(
+        text='0.5',
+        curve=torch.ones(2),
+        empty=np.ones(0),
+        tensor=torch.tensor(0.5),
+        array=np.array([0.25]),
+        scalar=np.float32(0.75),
+        count=np.int64(3),
+    )
+    monkeypatch.setattr(ToyMetric, 'compute_metrics', lambda *_: given)
+    found = study(prune=[], fewer_epochs=False)
+    numbers = dict(tensor=0.5, array=0.25, scalar=0.75, count=3)
+    assert found.runs[0]['metrics'] == numbers
+    assert found.metric == 'tensor'
 
 
 @pytest.mark.parametrize('runs', [RunsHere], indirect=True)

@@ -104,5 +104,5 @@ def test_metric_is_the_first_unless_named():
     assert find_metric(result, 'top5') == ('top5', 99.0)
     with pytest.raises(ValueError, match=r'`mIoU`. Known: acc, top5'):
         find_metric(result, 'mIoU')
-    with pytest.raises(ValueError, match='has no validation'):
+    with pytest.raises(ValueError, match='last validation gave no number'):
         find_metric(dict(metrics={}))
