@@ -11,7 +11,12 @@ from bls_mm.hooks.bls_hook import BLSHook
 from bls_mm.registry import SCORES
 from bls_mm.scores import Score
 
-from .true_losses import measure_true_losses, rate_scores, solve_losses
+from .true_losses import (
+    check_true_loss_dataset,
+    measure_true_losses,
+    rate_scores,
+    solve_losses,
+)
 
 # No scores of samples: an estimate from all batches, and the truth itself.
 OFFLINE, TRUE = 'offline', 'true'
@@ -75,7 +80,8 @@ class TruthHook(Hook):
             ``passes`` and what :func:`rate_scores` returns.
 
     Raises:
-        ValueError: If the training ends before the first truth.
+        ValueError: If the training ends before the first truth, or the
+            dataset is trained on in part.
     """
 
     priority = 'LOWEST'
@@ -87,6 +93,7 @@ class TruthHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         hook = next(h for h in runner.hooks if isinstance(h, BLSHook))
+        check_true_loss_dataset(self.dataset, len(hook.scores))
         self._panel = cast(ScorePanel, hook.score)
         budget = hook.planner.budget
         passes = budget.steps * budget.denominator // budget.numerator

@@ -45,9 +45,18 @@ def test_truth_is_measured_at_the_ends_of_passes(
         custom_hooks=[dict(type='BLSHook', score=score)],
         **changes,
     )
-    noted, truth = NotedTruth(monkeypatch), TruthHook(None, every=3)
+    noted, truth = NotedTruth(monkeypatch), TruthHook(range(40), every=3)
     runner.register_hook(noted)
     runner.register_hook(truth)
     runner.train()
     assert noted.at == at
     assert [row['passes'] for row in truth.rows] == [3, 3, 6, 6]
+
+
+def test_part_of_a_dataset_is_refused_before_training(tmp_path):
+    hook = dict(type='BLSHook', score=ScorePanel(['ema:batch']))
+    runner = make_runner(tmp_path, custom_hooks=[hook])
+    runner.register_hook(TruthHook(range(50), every=3))
+    with pytest.raises(ValueError, match='scores 40 samples, .* has 50'):
+        runner.train()
+    assert runner.iter == 0
