@@ -274,7 +274,8 @@ def rate_scores(scores: np.ndarray, truth: np.ndarray) -> Dict[str, float]:
     from scipy.stats import spearmanr
 
     order, hardest = np.argsort(-scores), np.argsort(-truth)
-    tenth, third = len(scores) // 10, 3 * len(scores) // 10
+    tenth = max(1, len(scores) // 10)  # also of fewer than ten
+    third = max(1, 3 * len(scores) // 10)
     found = np.intersect1d(order[:tenth], hardest[:tenth])
     return dict(
         spearman=float(spearmanr(scores, truth).statistic),

@@ -38,6 +38,12 @@ def test_rating_of_the_truth_and_of_its_opposite():
     assert worst['mass30'] == pytest.approx(truth[:30].sum() / truth.sum())
 
 
+def test_rating_of_a_few_samples():
+    rating = rate_scores(np.arange(3.0), np.arange(3.0))
+    assert rating['recall10'] == 1
+    assert rating['mass10'] == rating['mass30'] == pytest.approx(2 / 3)
+
+
 def test_solve_finds_losses_that_do_not_change():
     generator = np.random.default_rng(0)
     losses = generator.lognormal(size=60)
