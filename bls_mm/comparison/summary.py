@@ -72,7 +72,9 @@ def summarise_runs(
                 setting=describe_setting(runs),
                 seeds=len(runs),
                 metric=spread([find_metric(r, metric)[1] for r in runs]),
-                to_full=spread([compute_gain(pair, metric) for pair in pairs]),
+                to_full=spread(
+                    [compute_difference(pair, metric) for pair in pairs]
+                ),
                 visited=spread([r['visited'] for r in runs]),
                 saved=_spread_saving(pairs, 'visited'),
                 train_seconds=spread([r['train_seconds'] for r in runs]),
@@ -107,8 +109,8 @@ def pair_runs(
     return pairs
 
 
-def compute_gain(pair: Pair, metric: Optional[str]) -> float:
-    """By how much a run is better than the one that it is paired with."""
+def compute_difference(pair: Pair, metric: Optional[str]) -> float:
+    """How far the metric of a run is above that of the other."""
     result, other = (find_metric(run, metric)[1] for run in pair)
     return result - other
 

@@ -4,13 +4,14 @@ r"""Pool the runs of several comparisons, against any of their variants.
         --to random
 
 Shows how far the metric of each variant is above that of `--to` with the same
-seed, for each work dir: the mean ± sample standard deviation over the seeds.
-The last columns are for all work dirs together: the mean, its standard error,
-and the shares of visits and of the processor time of training that the variant
-saved, compared to the full run. Metrics up to 1, such as an mAP, are shown in
-per cent, as accuracies are. The table is Markdown. A comparison that has not
-ended counts with the runs that have. `--csv` also writes a line for each run.
-In Python, this is `bls_mm.comparison.pool` and `write_runs`.
+seed (for an error, above is worse), for each work dir: the mean ± sample
+standard deviation over the seeds. The last columns are for all work dirs
+together: the mean, its standard error, and the shares of visits and of the
+processor time of training that the variant saved, compared to the full run.
+Metrics up to 1, such as an mAP, are shown in per cent, as accuracies are. The
+table is Markdown. A comparison that has not ended counts with the runs that
+have. `--csv` also writes a line for each run. In Python, this is
+`bls_mm.comparison.pool`, `make_pool_table` and `write_runs`.
 """
 
 import argparse
