@@ -1,5 +1,6 @@
 """Folders of images, one for each class, which ``CustomDataset`` reads."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Union
 
@@ -59,6 +60,7 @@ def convert_classification(
         for name, split in splits.items():
             for label in classes:
                 (folder / name / label).mkdir(parents=True, exist_ok=True)
+            _check_names(name, split)
             indices = list(range(len(split.names)))
             if name == TRAIN:
                 indices = draw_subset(indices, subset, seed)
@@ -102,6 +104,17 @@ def _mislabel(
         name = Path(names[index])
         names[index] = str(name.with_name(f'{true}-{name.name}'))
     return Split(names, labels, split.read)
+
+
+def _check_names(name: str, split: Split) -> None:
+    """Refuse images that would be written over each other."""
+    files = Counter(zip(split.classes, split.names))
+    for (label, file), count in files.most_common(1):
+        if count > 1:
+            raise ValueError(
+                f'{count} images would become {name}/{label}/{file}: the '
+                f'source has several folders `{name}`. Give one of them.'
+            )
 
 
 def _write_split(folder: Path, split: Split, indices: list) -> None:

@@ -61,12 +61,21 @@ def convert_detection(
 
 
 def _read_annotations(file: Path) -> Dict[str, Any]:
-    content = json.loads(file.read_text())
+    try:
+        content = json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f'`{file}` is no JSON: {error}') from None
     keys = {'images', 'annotations', 'categories'}
     if not isinstance(content, dict) or not keys <= content.keys():
         raise ValueError(
             f'`{file}` should have {", ".join(sorted(keys))}, as COCO has.'
         )
+    for image in content['images']:
+        if 'file_name' not in image:
+            raise ValueError(
+                f'`{file}` has an image without `file_name`: {image}. LVIS '
+                'has none: take it from the end of `coco_url`.'
+            )
     return content
 
 
@@ -81,28 +90,42 @@ def _keep_images(
 
 def _copy_images(source: Source, names: List[str], folder: Path) -> None:
     """Copy images, whatever folder of the source they are in."""
-    found = _match_names(source.list_names(), names)
-    missing = [name for name in names if name not in found]
+    name_of: Dict[str, str] = {}
+    missing = []
+    for name, paths in _match_names(source.list_names(), names).items():
+        if not paths:
+            missing.append(name)
+            continue
+        if len(paths) > 1:
+            raise ValueError(
+                f'`{source.path}` has {paths[0]} and {paths[1]}, and either '
+                f'may be {name}. Give the folder that has the images.'
+            )
+        if name_of.setdefault(paths[0], name) != name:
+            raise ValueError(
+                f'`{source.path}` has {paths[0]}, which may be '
+                f'{name_of[paths[0]]} or {name}.'
+            )
     if missing:
         raise ValueError(
             f'`{source.path}` lacks {len(missing)} of {len(names)} images, '
             f'among them {missing[0]}.'
         )
-    name_of = {path: name for name, path in found.items()}
     for path, content in source.read(list(name_of)):
         file = folder / name_of[path]
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
 
 
-def _match_names(paths: List[str], names: List[str]) -> Dict[str, str]:
-    """Find the path that ends with each name."""
-    wanted = set(names)
-    found = {}
+def _match_names(paths: List[str], names: List[str]) -> Dict[str, List[str]]:
+    """Find the paths that end with each name; that which is it, if any."""
+    found: Dict[str, List[str]] = {name: [] for name in names}
     for path in paths:
         parts = PurePosixPath(path).parts
         for start in range(len(parts)):
             end = '/'.join(parts[start:])
-            if end in wanted:
-                found[end] = path
-    return found
+            if end in found:
+                found[end].append(path)
+    return {
+        name: [name] if name in ends else ends for name, ends in found.items()
+    }

@@ -4,6 +4,7 @@ import gzip
 import io
 import pickle
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
@@ -12,7 +13,9 @@ import numpy as np
 
 from .sources import Source
 
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.pgm', '.webp', '.tif')
+# What `CustomDataset` of mmpretrain reads, and what it passes over.
+SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.ppm', '.pgm', '.tif')
+NOT_READ = ('.webp', '.gif', '.tiff', '.jfif', '.avif', '.heic')
 IDX = re.compile(r'(.*)-(images|labels)[-.]idx[13]-ubyte(\.gz)?')
 IDX_SPLITS = dict(train='train', t10k='test')
 # The files of each split, and the keys of labels and of names of classes.
@@ -83,10 +86,24 @@ def read_splits(source: Source) -> Dict[str, Split]:
 
 def _find_folders(source: Source, names: List[str]) -> Dict[str, Split]:
     groups: Dict[str, List[str]] = {}
+    depths: Dict[int, str] = {}
     for name in names:
         parts = PurePosixPath(name).parts
-        if len(parts) >= 3 and name.lower().endswith(SUFFIXES):
-            groups.setdefault(parts[-3], []).append(name)
+        if len(parts) < 3 or not name.lower().endswith(SUFFIXES + NOT_READ):
+            continue
+        if name.lower().endswith(NOT_READ):
+            raise ValueError(
+                f'`{source.path}` has {name}, a format that `CustomDataset` '
+                'does not read. Convert such images to PNG or JPEG.'
+            )
+        depths.setdefault(len(parts), name)
+        groups.setdefault(parts[-3], []).append(name)
+    if len(depths) > 1:
+        first, second = list(depths.values())[:2]
+        raise ValueError(
+            f'`{source.path}` has {first} and {second}, which cannot both be '
+            'SPLIT/CLASS/NAME. Give a folder in which all images are.'
+        )
     return {
         split: _make_files(source, group) for split, group in groups.items()
     }
@@ -225,7 +242,7 @@ def _find_idx(source: Source, names: List[str]) -> Dict[str, Split]:
         match = IDX.fullmatch(PurePosixPath(name).name)
         if match:
             groups.setdefault(match[1], {})[match[2]] = name
-    splits = {}
+    arrays = {}
     for prefix, files in groups.items():
         if len(files) < 2:
             raise ValueError(
@@ -233,22 +250,30 @@ def _find_idx(source: Source, names: List[str]) -> Dict[str, Split]:
                 'the images and labels that belong together.'
             )
         content = dict(source.read(list(files.values())))
-        images, labels = (
-            _read_idx(content[files[kind]]) for kind in ('images', 'labels')
-        )
-        width = len(str(labels.max()))
-        classes = [f'{i:0{width}d}' for i in range(labels.max() + 1)]
-        split = IDX_SPLITS.get(prefix, prefix)
-        splits[split] = _make_arrays(images, labels, classes)
-    return splits
+        arrays[IDX_SPLITS.get(prefix, prefix)] = [
+            _read_idx(files[kind], content[files[kind]])
+            for kind in ('images', 'labels')
+        ]
+    # All splits number the classes alike.
+    tops = [labels.max(initial=0) for _, labels in arrays.values()]
+    last = int(max(tops, default=0))
+    classes = [f'{i:0{len(str(last))}d}' for i in range(last + 1)]
+    return {
+        split: _make_arrays(images, labels, classes)
+        for split, (images, labels) in arrays.items()
+    }
 
 
-def _read_idx(content: bytes) -> np.ndarray:
+def _read_idx(name: str, content: bytes) -> np.ndarray:
     """Read an array of bytes in the IDX format, compressed or not."""
-    if content[:2] == b'\x1f\x8b':
-        content = gzip.decompress(content)
-    zeros, kind, dims = content[:2], content[2], content[3]
-    if zeros != b'\0\0' or kind != 8:
-        raise ValueError('An IDX file should hold unsigned bytes.')
-    shape = np.frombuffer(content, '>u4', dims, offset=4).astype(int)
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * dims).reshape(shape)
+    try:
+        if content[:2] == b'\x1f\x8b':
+            content = gzip.decompress(content)
+        zeros, kind, dims = content[:2], content[2], content[3]
+        shape = np.frombuffer(content, '>u4', dims, offset=4).astype(int)
+        values = np.frombuffer(content, np.uint8, offset=4 + 4 * dims)
+        if zeros == b'\0\0' and kind == 8:
+            return values.reshape(shape)
+    except (EOFError, IndexError, OSError, ValueError, zlib.error) as error:
+        raise ValueError(f'{name} is damaged: {error}') from None
+    raise ValueError(f'{name} should hold unsigned bytes, as IDX files do.')

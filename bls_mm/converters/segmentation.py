@@ -60,6 +60,7 @@ def convert_segmentation(
             if missing or not stems:
                 lack = f'a map for {missing[0]}' if missing else 'any images'
                 raise ValueError(f'The split `{split}` lacks {lack}.')
+            _check_suffixes(split, stems)
             chosen = sorted(stems)
             if split == TRAIN:
                 chosen = draw_subset(chosen, subset, seed)
@@ -83,11 +84,29 @@ def convert_segmentation(
 
 
 def _by_stem(source: Source) -> Dict[str, str]:
-    return {
-        PurePosixPath(name).stem: name
-        for name in source.list_names()
-        if name.lower().endswith(SUFFIXES)
-    }
+    names: Dict[str, str] = {}
+    for name in source.list_names():
+        if not name.lower().endswith((*SUFFIXES, '.tiff', '.webp')):
+            continue
+        other = names.setdefault(PurePosixPath(name).stem, name)
+        if other != name:
+            raise ValueError(
+                f'`{source.path}` has {other} and {name}, which would both '
+                f'become {PurePosixPath(name).stem}. Give a folder that has '
+                'such a name once.'
+            )
+    return names
+
+
+def _check_suffixes(split: str, names: Dict[str, str]) -> None:
+    """Refuse images of which a dataset would read a part."""
+    suffixes = {PurePosixPath(name).suffix for name in names.values()}
+    if len(suffixes) > 1:
+        raise ValueError(
+            f'The images of the split `{split}` end with '
+            f'{", ".join(sorted(suffixes))}, but the datasets of mmseg read '
+            'those that end with one `img_suffix`.'
+        )
 
 
 def _convert_map(name: str, content: bytes, ignore: Optional[int]) -> bytes:

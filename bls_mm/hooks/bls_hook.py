@@ -87,7 +87,7 @@ class BLSHook(Hook):
         self.per_sample = per_sample
         self.rescale_loss = rescale_loss
         self.align_schedule = align_schedule
-        self._resumed: Optional[Dict[str, Any]] = None
+        self._loaded: Optional[Dict[str, Any]] = None
         self._run: Optional[Run] = None
 
     @property
@@ -120,10 +120,8 @@ class BLSHook(Hook):
     def after_load_checkpoint(
         self, runner: Any, checkpoint: Dict[str, Any]
     ) -> None:
-        """Keep the state of a resumed run until there is a place for it."""
-        # Without `resume`, `load_from` starts a run of its own.
-        if private.is_resumed(runner):
-            self._resumed = read_state(checkpoint)
+        """Keep the state of a run until it is known to be resumed."""
+        self._loaded = {k: v for k, v in checkpoint.items() if k == KEY}
 
     def before_train(self, runner: Any) -> None:
         """Take over sampler, loop and optimizer; restore a resumed run."""
@@ -141,16 +139,19 @@ class BLSHook(Hook):
             self.per_sample,
             self.rescale_loss,
             partial(self._begin_pass, runner),
-            partial(self._end_pass, runner),
+            partial(self._end_early, runner),
             None if left is None or before is None else before.steps,
         )
         if self.align_schedule:
             run.schedules = ScheduleHooks(runner, run.planner)
-        resumed, self._resumed = self._resumed, None
-        if resumed is not None:
-            resume(runner, run, resumed)
-        elif left is not None:
+        loaded, self._loaded = self._loaded, None
+        # `runner.resume(file)` sets the iteration alone. What `load_from`
+        # loads starts a run of its own.
+        is_resumed = private.is_resumed(runner) or runner.iter > 0
+        if left is not None:
             go_on(runner, run, left)
+        elif loaded is not None and is_resumed:
+            resume(runner, run, read_state(loaded))
         announce_run(runner, run.planner, run.by_epoch)
 
     def after_train(self, runner: Any) -> None:
@@ -173,7 +174,10 @@ class BLSHook(Hook):
         run.iteration.batch = None
         if run.by_epoch:
             steps = run.planner.end()
-            if run.schedules is not None:
+            # Without pruning, the steps of batches that did not come are not
+            # made either.
+            is_pruned = run.planner.sampler.pruner is not None
+            if is_pruned and run.schedules is not None:
                 run.schedules.step(runner, steps)
 
     def after_val_epoch(self, runner: Any, metrics: Any = None) -> None:
@@ -198,6 +202,11 @@ class BLSHook(Hook):
             runner.logger.warning(
                 f'BLS: ignored {count} non-finite loss(es) in this pass.'
             )
+
+    def _end_early(self, runner: Any) -> None:
+        """End a pass of an iteration-based run, of which no batch is left."""
+        self._end_pass(runner)
+        self._started.planner.end_early()
 
     # An iteration
 

@@ -345,7 +345,7 @@ class Run:
             self.schedules.close()
         self.lookup.tracker.close()
         self.iteration.close()
-        self.planner.sampler.detach()
+        self.planner.sampler.reset()
 
     def goes_on_in(self, runner: Any) -> bool:
         """Whether a training goes on where this one ended.

@@ -3,7 +3,7 @@
 import inspect
 from typing import Any, Dict, List, Tuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from bls_mm.runner.private import submodules
 
@@ -52,9 +52,23 @@ def has_reduction(module: nn.Module) -> bool:
     return isinstance(getattr(module, 'reduction', None), str)
 
 
+def may_be_loss(module: nn.Module, output: Any) -> bool:
+    """Whether a module that reduces can have returned a loss.
+
+    A module that pools features may have a ``reduction`` too.
+
+    Args:
+        module (Module): From :func:`find_loss_modules`.
+        output (object): What a call of it returned.
+    """
+    if _is_loss(module) or not isinstance(output, Tensor):
+        return True
+    return output.numel() == 1 or module.reduction == 'none'
+
+
 def _reduces(module: nn.Module) -> bool:
-    return (
-        has_reduction(module)
-        or takes_override(module)
-        or type(module).__name__.endswith('Loss')
-    )
+    return has_reduction(module) or _is_loss(module)
+
+
+def _is_loss(module: nn.Module) -> bool:
+    return takes_override(module) or type(module).__name__.endswith('Loss')

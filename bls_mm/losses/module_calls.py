@@ -15,7 +15,7 @@ from .calls import NO_ROWS, Call, has_rows
 from .copies import UnknownStateError, copy_state
 from .effects import Snapshot
 from .listened import listen_to, release
-from .loss_modules import find_loss_modules, find_places
+from .loss_modules import find_loss_modules, find_places, may_be_loss
 from .random_state import RandomState
 from .row_weights import weigh_rows
 from .twin import Twin
@@ -222,6 +222,9 @@ class SampleLosses:
             output = forward(module, *args, **kwargs)
         else:
             output = self._observed(module, forward, args, kwargs, tensors)
+            if not may_be_loss(module, output):
+                self._left_alone.add(module)
+                self.refresh()
             if module in self._left_alone:
                 return output
         kept = None

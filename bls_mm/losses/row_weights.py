@@ -1,10 +1,12 @@
 """Weights of single samples, on the way back from a loss to a model."""
 
+from functools import partial
 from typing import Any, Dict, Optional, Sequence, Tuple
 
 from torch import Tensor
 
 from .calls import has_rows
+from .values import map_tensors
 
 
 def weigh_rows(
@@ -17,27 +19,27 @@ def weigh_rows(
     stays as it is.
 
     Args:
-        args (sequence): Arguments of a loss module; the first value of these,
-            or else of ``kwargs``, is the predictions.
+        args (sequence): Arguments of a loss module, tensors or tuples or lists
+            of them among others.
         kwargs (dict): Its keyword arguments.
         weights (Tensor, optional): Weight of each sample, shape (B,); None
             leaves everything as it is.
 
     Returns:
-        tuple[sequence, dict]: The arguments to call it with. They are those
-        that were given unless the predictions have B rows and a gradient.
+        tuple[sequence, dict]: The arguments to call it with. Predictions are
+        all tensors with B rows and a gradient; others are those that were
+        given.
     """
     if weights is None:
         return args, kwargs
-    if args:
-        weighed = _weigh(args[0], weights)
-        return (weighed, *args[1:]), kwargs
-    for name, value in kwargs.items():
-        return args, {**kwargs, name: _weigh(value, weights)}
-    return args, kwargs
+    weigh = partial(_weigh, weights)
+    return (
+        [map_tensors(weigh, value) for value in args],
+        {name: map_tensors(weigh, value) for name, value in kwargs.items()},
+    )
 
 
-def _weigh(predictions: Any, weights: Tensor) -> Any:
+def _weigh(weights: Tensor, predictions: Tensor) -> Tensor:
     if not has_rows(predictions, len(weights)):
         return predictions
     if not predictions.requires_grad:

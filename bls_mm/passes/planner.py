@@ -1,5 +1,7 @@
 """Deciding, pass by pass, which samples a run visits."""
 
+from dataclasses import replace
+from functools import partial
 from typing import Any, Callable, Dict, Optional, Tuple
 
 import torch
@@ -318,6 +320,51 @@ class PassPlanner:
             int: Steps of the unpruned run that they stand for.
         """
         return self.advance(self.current.length - self.current.done)
+
+    def end_early(self) -> None:
+        """End a pass of an iteration-based run that is out of batches.
+
+        A batch sampler may yield fewer than its length says, and a loop may
+        leave some out. The run makes these iterations in later passes, as it
+        does without pruning.
+        """
+        current = self.current
+        if current.done >= current.length:
+            return
+        missing = current.last_step - current.step
+        visited = self._batches.samples_in(current.done)
+        visited -= self._batches.samples_in(current.length)
+        self.visited += visited
+        self.current = replace(
+            current, last_step=current.step, length=current.done
+        )
+        self.ahead.change(partial(self._earlier, missing, visited))
+        step = self._last.current.last_step
+        self.budget = self.budget.changed(
+            self.next_number,
+            step,
+            self._visits(step),
+            (self.budget.numerator, self.budget.denominator),
+            self.budget.steps,
+        )
+
+    def _earlier(
+        self, steps: int, visited: int, planned: PlannedPass
+    ) -> PlannedPass:
+        """A pass that has been selected and begins earlier by some steps."""
+        current = planned.current
+        first, last = current.first_step - steps, current.last_step - steps
+        length = current.length
+        if current.last_step == self.budget.steps:  # which has cut it
+            last, width = current.last_step, current.last_step - first
+            length = -(-length * width // (width - steps))
+        with self.sampler.during(planned.indices):
+            visited += self._batches.samples_in(length)
+            visited -= self._batches.samples_in(current.length)
+        return planned._replace(
+            current=Pass(current.number, first, last, length),
+            visited=planned.visited + visited,
+        )
 
     def state_dict(self, ahead: int = 0) -> Dict[str, Any]:
         """What decides on the rest of the run, but for the sampler's part.

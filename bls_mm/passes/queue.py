@@ -1,7 +1,7 @@
 """Passes that have been selected before their turn."""
 
 from collections import deque
-from typing import Any, Deque, Dict, List, Optional
+from typing import Any, Callable, Deque, Dict, List, Optional
 
 from torch import Tensor
 
@@ -32,6 +32,10 @@ class PassQueue:
     def clear(self) -> None:
         """Forget all of them: they will be selected anew."""
         self._passes.clear()
+
+    def change(self, function: Callable[[PlannedPass], PlannedPass]) -> None:
+        """Put what a function makes of each of them in its place."""
+        self._passes = deque(map(function, self._passes))
 
     @property
     def last(self) -> Optional[PlannedPass]:

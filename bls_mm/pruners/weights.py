@@ -36,8 +36,9 @@ def dense_weights(
             'A pruner should weigh every selected sample with 1 or more, but '
             f'gave {float(selection.weights.min())}.'
         )
-    weights = selection.weights.new_zeros(size)
-    weights[selection.indices] = selection.weights
+    chosen = selection.weights.float()
+    weights = chosen.new_zeros(size)
+    weights[selection.indices] = chosen
     return weights
 
 

@@ -48,6 +48,8 @@ class PassIterator:
         self._batches: Optional[Iterator[Any]] = None
         self._ignored = 0
         self.draws_to_skip = False
+        self._dataset: Any = loader.dataset
+        self._size = len(self._dataset)
         # A pass may be a few iterations long, and starting workers takes as
         # long as many; the unpruned run starts them once.
         self._keeps_workers = (
@@ -92,6 +94,10 @@ class PassIterator:
     def _read(self) -> Iterator[Any]:
         if not self._keeps_workers:
             return self._start()
+        size = len(self._dataset)
+        if size != self._size:
+            drop_workers(self._loader)  # which have the dataset as it was
+            self._size = size
         with keeping_workers(self._loader):
             return self._start()
 

@@ -3,7 +3,8 @@
 A hook may set the learning rate by ``runner.iter`` and
 ``len(runner.train_dataloader)``, as mmyolo's do, and a scheduler may ask the
 message hub for the iteration, as mmagic's ``LinearLrInterval`` does. In a
-pruned run they are to see the numbers of the unpruned one.
+pruned run they are to see the numbers of the unpruned one, the length of the
+run included.
 """
 
 from contextlib import contextmanager
@@ -16,22 +17,42 @@ from bls_mm.passes.planner import PassPlanner
 _METHODS = ('before_train_iter', 'after_train_iter')
 
 
-class UnprunedView:
-    """A runner whose iteration and epoch length are those without pruning.
+class View:
+    """An object of which some attributes are seen with other values.
+
+    All others are read and set on the object itself.
 
     Args:
-        runner (Runner): The runner, which has everything else.
-        iteration (int): Iteration of the unpruned run.
-        epoch_length (int): Iterations of an epoch of it.
+        seen (object): The object.
+        **values: The attributes that are seen otherwise.
     """
 
-    def __init__(self, runner: Any, iteration: int, epoch_length: int) -> None:
-        self._runner = runner
-        self.iter = iteration
-        self.train_dataloader = range(epoch_length)
+    def __init__(self, seen: Any, **values: Any) -> None:
+        vars(self).update(values, _seen=seen)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._runner, name)
+        return getattr(self._seen, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._seen, name, value)
+
+
+class LoaderView(View):
+    """A DataLoader with another length.
+
+    Args:
+        seen (DataLoader): The DataLoader.
+        length (int): The length.
+    """
+
+    def __init__(self, seen: Any, length: int) -> None:
+        super().__init__(seen, length=length)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._seen)
 
 
 class ScheduleHooks:
@@ -92,25 +113,31 @@ class ScheduleHooks:
         made = int(name == 'after_train_iter')
 
         def seen(runner: Any, *args: Any, **kwargs: Any) -> Any:
+            if self._planner.sampler.pruner is None:
+                return method(runner, *args, **kwargs)
             iteration = self._planner.current.step - made - self._left
             budget = self._planner.budget
             length = -(-budget.numerator // budget.denominator)
-            view = UnprunedView(runner, iteration, length)
-            with _iteration(runner.message_hub, iteration):
+            numbers = dict(iter=iteration, max_iters=budget.steps)
+            loader = LoaderView(runner.train_dataloader, length=length)
+            view = View(runner, train_dataloader=loader, **numbers)
+            with _told(runner.message_hub, **numbers):
                 return method(view, *args, **kwargs)
 
         return seen
 
 
 @contextmanager
-def _iteration(message_hub: Any, iteration: int) -> Iterator[None]:
-    """Let a message hub have another iteration for a while."""
-    before = message_hub.get_info('iter')
-    message_hub.update_info('iter', iteration)
+def _told(message_hub: Any, **numbers: int) -> Iterator[None]:
+    """Let a message hub have other numbers for a while."""
+    before = {name: message_hub.get_info(name) for name in numbers}
+    for name, number in numbers.items():
+        message_hub.update_info(name, number)
     try:
         yield
     finally:
-        message_hub.update_info('iter', before)
+        for name, number in before.items():
+            message_hub.update_info(name, number)
 
 
 def list_schedulers(runner: Any) -> List[Any]:

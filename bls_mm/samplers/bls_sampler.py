@@ -183,10 +183,6 @@ class BLSSampler(Sampler):
         self.selected = len(self.dataset)
         self.total_size = self._padded(self.full_size)
 
-    def detach(self) -> None:
-        """Take the order of the last pass for what is visited from now on."""
-        self._attached = False
-
     @property
     def inner_items(self) -> Optional[Items]:
         """What it yields, if that is not indices but items of ``inner``."""

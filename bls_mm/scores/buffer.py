@@ -32,6 +32,9 @@ class ScoreBuffer:
     Attributes:
         rule (Score): The rule.
         merged (bool): Whether all ranks know the same.
+
+    Raises:
+        ValueError: If the memory of the rule is not one-dimensional.
     """
 
     def __init__(
@@ -45,7 +48,12 @@ class ScoreBuffer:
     ) -> None:
         self.rule = score
         self.merged = True
-        score.memory = torch.zeros_like(score.memory, device=device)
+        if score.memory.ndim != 1:
+            raise ValueError(
+                f'`{type(score).__name__}.memory` should have one dimension, '
+                f'but has the shape {tuple(score.memory.shape)}.'
+            )
+        score.memory = torch.zeros(len(score.memory), device=device)
         self._scores = torch.zeros(size, dtype=torch.float32, device=device)
         self._seen = torch.zeros(
             size if parallel else 0, dtype=torch.uint8, device=device

@@ -4,7 +4,7 @@ from itertools import cycle, product
 
 import pytest
 import torch
-from mmengine.runner import FlexibleRunner
+from mmengine.runner import FlexibleRunner, Runner
 from states import at, having, through
 from toy import (
     EVERY_EPOCH,
@@ -15,6 +15,9 @@ from toy import (
     make_runner,
     train,
 )
+
+from bls_mm import PRUNERS as RULES
+from bls_mm import SCORES, Pruner, Score, Selection
 
 PRUNERS = ['InfoBatch', 'SeTa', 'RandomPrune', 'Importance']
 SCHEDULE = [
@@ -236,6 +239,88 @@ def test_checkpoint_without_scores_can_be_resumed(tmp_path, by_epoch):
     resumed = train(tmp_path, resume=True, **changes)
     assert resumed.iter == resumed.max_iters < 85
     assert hook_of(resumed, 'Recorder').iters[0] == 25
+
+
+def test_resume_by_the_method_of_the_runner_is_as_good(tmp_path):
+    # With a warm-up, MMEngine itself goes on with other rates.
+    linear = dict(
+        type='LinearLR',
+        by_epoch=False,
+        start_factor=1.0,
+        end_factor=0.0,
+        end=80,
+    )
+    changes = dict(saving_every(), param_scheduler=linear)
+    whole = train(tmp_path / 'first', **changes)
+    runner = make_runner(tmp_path / 'second', **changes)
+    runner.resume(str(tmp_path / 'first' / 'epoch_4.pth'))
+    runner.train()
+    assert hook_of(runner, 'Recorder').epochs[0] == 4
+    assert_same_end(runner, whole)
+
+
+@RULES.register_module(force=True)
+class DropsHalf(Pruner):
+    """Weighs in the type that comes without thinking."""
+
+    def select_ratio(self, scores, generator, epoch):
+        kept = torch.arange(0, len(scores), 2)
+        return Selection(kept, torch.full((len(kept),), 2))
+
+
+@SCORES.register_module(force=True)
+class Counts(Score):
+    """Remembers an integer."""
+
+    memory = torch.zeros(1, dtype=torch.int64)
+
+    def update(self, scores, indices, loss):
+        scores[indices] = loss
+        self.memory += 1
+
+
+def test_own_rules_of_other_types_are_resumed(tmp_path):
+    changes = dict(
+        saving_every(),
+        param_scheduler=SCHEDULE,
+        train_dataloader__sampler__pruner=dict(type='DropsHalf'),
+        custom_hooks=[
+            dict(type='BLSHook', score=dict(type='Counts')),
+            dict(type='Recorder'),
+        ],
+    )
+    broken, resumed = break_off_and_resume(tmp_path / 'broken', 30, **changes)
+    assert_same_end(resumed, train(tmp_path / 'whole', **changes))
+    assert hook_of(resumed).score.memory == resumed.iter
+
+
+def test_memory_of_a_rule_is_checked_before_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(Counts, 'memory', torch.zeros(1, 1))
+    hooks = [dict(type='BLSHook', score=dict(type='Counts'))]
+    with pytest.raises(ValueError, match='Counts.memory` should have one'):
+        train(tmp_path, custom_hooks=hooks)
+
+
+def test_second_training_on_a_dataloader_has_the_whole_schedule(tmp_path):
+    settings = dict(
+        train_dataloader__sampler__pruner=dict(
+            type='RandomPrune', target_saving=0.4
+        ),
+        param_scheduler=dict(
+            type='CosineAnnealingLR',
+            T_max=8,
+            by_epoch=True,
+            convert_to_iter_based=True,
+        ),
+    )
+    first = train(tmp_path / 'first', **settings)
+    config = make_config(tmp_path / 'second', **settings)
+    config['train_dataloader'] = first.train_dataloader
+    second = Runner(**config, experiment_name='second')
+    second.train()
+    assert second.param_schedulers[0].T_max == 80
+    rates = [hook_of(run, 'Recorder').rates for run in (first, second)]
+    assert rates[0] == rates[1]
 
 
 def test_load_from_alone_starts_with_new_scores(tmp_path):

@@ -378,6 +378,21 @@ def test_dataset_that_has_grown_is_trained_on(tmp_path):
     assert runner.iter == runner.max_iters
 
 
+def test_workers_that_are_kept_learn_that_the_dataset_has_grown(tmp_path):
+    def grow(runner):
+        dataset = runner.train_loop.dataloader.dataset
+        dataset.points = torch.cat([dataset.points, dataset.points[:8]])
+
+    runner = train_with(
+        tmp_path,
+        At('after_train_iter', lambda runner: runner.iter == 24, grow),
+        train_cfg=dict(by_epoch=False, max_iters=80),
+        train_dataloader__num_workers=2,
+    )
+    assert (hook_of(runner).scores > 0).all()
+    assert len(hook_of(runner).scores) == 48
+
+
 # The end of a run
 
 

@@ -54,6 +54,26 @@ def test_call_without_gradients_is_no_part_of_the_loss(logits):
     torch.testing.assert_close(own, alone.detach())
 
 
+class Pool(nn.Module):
+    """Averages features, and says so in the words of a loss."""
+
+    reduction = 'mean'
+
+    def forward(self, features):
+        return features.mean(1)
+
+
+def test_module_that_pools_features_is_no_loss(logits):
+    pool, module = Pool(), nn.CrossEntropyLoss()
+    heard = SampleLosses(nn.ModuleDict(dict(neck=pool, loss=module)))
+    alone = nn.functional.cross_entropy(logits, LABELS, reduction='none')
+    for _ in range(2):
+        heard.begin(4)
+        loss = module(pool(torch.stack([logits, logits], 1)), LABELS)
+        own = losses_heard(heard, loss, 4)
+        torch.testing.assert_close(own, alone.detach())
+
+
 @pytest.mark.parametrize(
     ('module', 'target', 'kwargs'),
     [

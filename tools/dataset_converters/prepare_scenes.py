@@ -14,15 +14,17 @@ downloaded, and the same numbers always give the same scenes.
 import argparse
 import functools
 import json
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from bls_mm.checks import check_integer
+from bls_mm.commands.parsing import short_errors
+from bls_mm.converters.options import describe
+from bls_mm.converters.output import write_once
+
 DEFAULT_OUT = Path('data/scenes')
-MARKER = '.complete'
+MAX_SCENES = 10_000  # names have four digits
 SEED = 20260
 SIZES = ((128, 96), (96, 128))  # width, height
 DIGITS = (1, 5)  # in a scene
@@ -43,40 +45,24 @@ def ensure(out=DEFAULT_OUT, train=200, test=60, classes=10):
             10.
 
     Returns:
-        bool: Whether the scenes were written by this call.
+        dict[str, int]: Number of scenes of each split.
+
+    Raises:
+        FileExistsError: If there is something else in ``out``.
+        TypeError: If a number is not an integer.
+        ValueError: If a number is out of range.
     """
-    out = Path(out)
-    wanted = dict(train=train, test=test, classes=classes)
-    if is_complete(out, wanted):
-        return False
-    if out.exists():
-        raise FileExistsError(
-            f'`{out}` is there but does not hold {train} + {test} scenes of '
-            f'{classes} digits. '
-            'Remove it and try again.'
-        )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    # Whoever sees `out` sees all of it: it appears in one rename.
-    part = Path(tempfile.mkdtemp(prefix=f'.{out.name}-', dir=out.parent))
-    try:
-        write_split(part, 'train', train, classes)
-        write_split(part, 'test', test, classes)
-        (part / MARKER).write_text(json.dumps(wanted))
-        part.chmod(0o755)  # mkdtemp makes it private
-        os.rename(part, out)
-    except OSError:
-        if not is_complete(out, wanted):  # else another process was faster
-            raise
-        return False
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return True
+    check_integer('train', train, 1, MAX_SCENES)
+    check_integer('test', test, 1, MAX_SCENES)
+    check_integer('classes', classes, 2, 10)
+    counts = dict(train=train, test=test)
 
+    def write(folder):
+        for split, count in counts.items():
+            write_split(folder, split, count, classes)
+        return counts
 
-def is_complete(out, wanted):
-    """Whether a folder holds as many scenes as wanted."""
-    marker = out / MARKER
-    return marker.exists() and json.loads(marker.read_text()) == wanted
+    return write_once(out, dict(counts, classes=classes), write)
 
 
 def write_split(root, split, count, classes):
@@ -289,14 +275,9 @@ def main():
         help='number of digits that occur, from 0 on; defaults to %(default)s',
     )
     args = parser.parse_args()
-    try:
-        written = ensure(args.out, args.train, args.test, args.classes)
-    except FileExistsError as error:
-        raise SystemExit(f'{Path(__file__).name}: error: {error}') from None
-    print(
-        f'{"Wrote" if written else "Found"} {args.train} + {args.test} '
-        f'scenes in {args.out}'
-    )
+    with short_errors(Path(__file__).name):
+        counts = ensure(**vars(args))
+    print(describe(args.out, counts))
 
 
 if __name__ == '__main__':
