@@ -110,10 +110,11 @@ def measure_fidelity(
         prune=prune,
     )
     base.merge_from_dict(cfg_options)
+    default = base.train_dataloader.batch_size
     runs = [
         dict(settings, batch_size=size, seed=seed)
-        for size in batch_sizes or [base.train_dataloader.batch_size]
-        for seed in seeds
+        for size in dict.fromkeys(batch_sizes or [default])
+        for seed in dict.fromkeys(seeds)
     ]
     folders = [
         work_dir / f'batch{run["batch_size"]}_seed{run["seed"]}'

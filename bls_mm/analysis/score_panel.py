@@ -11,7 +11,12 @@ from bls_mm.hooks.bls_hook import BLSHook
 from bls_mm.registry import SCORES
 from bls_mm.scores import Score
 
-from .true_losses import measure_true_losses, rate_scores, solve_losses
+from .true_losses import (
+    check_true_loss_dataset,
+    measure_true_losses,
+    rate_scores,
+    solve_losses,
+)
 
 # No scores of samples: an estimate from all batches, and the truth itself.
 OFFLINE, TRUE = 'offline', 'true'
@@ -75,7 +80,8 @@ class TruthHook(Hook):
             ``passes`` and what :func:`rate_scores` returns.
 
     Raises:
-        ValueError: If the training ends before the first truth.
+        ValueError: If the training ends before the first truth, or the
+            dataset is trained on in part.
     """
 
     priority = 'LOWEST'
@@ -87,16 +93,20 @@ class TruthHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         hook = next(h for h in runner.hooks if isinstance(h, BLSHook))
+        check_true_loss_dataset(self.dataset, len(hook.scores))
         self._panel = cast(ScorePanel, hook.score)
-        batch = runner.train_dataloader.batch_sampler.batch_size
-        # Of an unpruned run; a pruned one has passed more by then.
-        self._per_pass = -(-len(hook.scores) // batch)
-        passes = runner.max_iters // self._per_pass
+        budget = hook.planner.budget
+        passes = budget.steps * budget.denominator // budget.numerator
         if self.every > passes:
             raise ValueError(
                 f'`every` should be at most {passes}, the passes of the '
                 f'training, but got {self.every}: there would be no truth.'
             )
+        # Of an unpruned run; a pruned one has passed more by then.
+        self._ends = {
+            budget.full_end(number - 1): number
+            for number in range(self.every, passes + 1, self.every)
+        }
 
     def after_train_iter(
         self,
@@ -105,8 +115,8 @@ class TruthHook(Hook):
         data_batch: Any = None,
         outputs: Optional[Dict[str, Any]] = None,
     ) -> None:
-        done = runner.iter + 1
-        if done % (self.every * self._per_pass):
+        passes = self._ends.get(runner.iter + 1)
+        if passes is None:
             return
         truth = measure_true_losses(runner.model, self.dataset)
         panel = self._panel
@@ -116,9 +126,5 @@ class TruthHook(Hook):
         found[TRUE] = truth
         for name, scores in found.items():
             self.rows.append(
-                dict(
-                    score=name,
-                    passes=done // self._per_pass,
-                    **rate_scores(scores, truth),
-                )
+                dict(score=name, passes=passes, **rate_scores(scores, truth))
             )

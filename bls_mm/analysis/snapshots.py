@@ -22,6 +22,8 @@ class Snapshot:
     Attributes:
         path (Path): The file.
         iteration (int): Iterations that had been made.
+        saved_at (str): When it was saved, by the checkpoint: copies of a file
+            have times of their own.
         numbers (dict): The numbers of the state, see
             :func:`bls_mm.checkpoint.state.pack_state`.
         scores (ndarray): Float32, shape (N,), read from the file when used.
@@ -32,9 +34,15 @@ class Snapshot:
 
     path: Path
     iteration: int
+    saved_at: str
     numbers: Dict[str, int]
     scores: np.ndarray
     weights: Optional[np.ndarray]
+
+    @property
+    def moment(self) -> Tuple[int, int]:
+        """The pass that it was saved in, and the iterations done of it."""
+        return self.numbers['number'], self.numbers['done']
 
     @property
     def kept(self) -> float:
@@ -60,6 +68,10 @@ class Snapshot:
 def read_snapshots(work_dir: Path) -> Tuple[List[Snapshot], List[str]]:
     """Read the scores in all checkpoints of a work dir.
 
+    A run that was made anew in a work dir leaves those of the run before it
+    that it does not overwrite. Those are left out: they are of another seed,
+    or of a later moment though they were saved before.
+
     Args:
         work_dir (Path): The work dir.
 
@@ -79,17 +91,13 @@ def read_snapshots(work_dir: Path) -> Tuple[List[Snapshot], List[str]]:
             "`default_hooks = dict(checkpoint=dict(type='CheckpointHook', "
             'interval=1, max_keep_ckpts=-1))`.'
         )
-    found: Dict[Tuple[int, int], Snapshot] = {}
-    left_out = []
+    snapshots, left_out = [], []
     for file in files:
         try:
-            snapshot = read_snapshot(file)
+            snapshots.append(read_snapshot(file))
         except ValueError as error:
             left_out.append(f'{file.name}: {error}')
-        else:
-            numbers = snapshot.numbers
-            found[numbers['number'], numbers['done']] = snapshot
-    if not found:
+    if not snapshots:
         more = f' (and {len(files) - 1} more)' if len(files) > 1 else ''
         raise WorkDirError(
             f'No checkpoint in `{work_dir}` can be used: {left_out[-1]}{more}.'
@@ -97,6 +105,14 @@ def read_snapshots(work_dir: Path) -> Tuple[List[Snapshot], List[str]]:
             "custom_hooks=[dict(type='BLSHook')], or start it with "
             '`bls-mm train CONFIG --prune ...`.'
         )
+    found: Dict[Tuple[int, int], Snapshot] = {}
+    for new in sorted(snapshots, key=lambda s: (s.saved_at, s.moment)):
+        for moment, old in sorted(found.items()):
+            of_seed = old.numbers['seed'] == new.numbers['seed']
+            if moment > new.moment or not of_seed:
+                left_out.append(f'{old.path.name}: of an earlier run')
+                del found[moment]
+        found[new.moment] = new
     snapshots = [found[key] for key in sorted(found)]
     size = len(snapshots[-1].scores)
     for snapshot in snapshots:
@@ -128,9 +144,11 @@ def read_snapshot(file: Path) -> Snapshot:
     scores, weights = state['scores'].numpy(), state['weights'].numpy()
     if not len(scores) or len(weights) not in (0, len(scores)):
         raise ValueError('holds scores and weights of different samples')
+    meta = checkpoint.get('meta', {})
     return Snapshot(
         file,
-        int(checkpoint.get('meta', {}).get('iter', 0)),
+        int(meta.get('iter', 0)),
+        str(meta.get('time', '')),
         {key: value for key, value in state.items() if isinstance(value, int)},
         scores,
         weights if len(weights) else None,

@@ -91,23 +91,40 @@ def make_true_loss_dataset(cfg: Config) -> Dict[str, Any]:
         repeat them.
 
     Raises:
-        ValueError: If the dataset is put together from several, or there is
-            no validation.
+        ValueError: If the dataset is put together from several or cut by
+            ``num_batch_per_epoch``, or there is no pipeline.
     """
-    dataset = copy.deepcopy(cfg.train_dataloader.dataset)
-    while 'dataset' in dataset:  # RepeatDataset and its kin
-        dataset = dataset['dataset']
+    loader = cfg.train_dataloader
+    dataset = copy.deepcopy(_unwrapped(loader.dataset))
     if 'datasets' in dataset:
         raise ValueError(
             'True losses of concatenated datasets are not supported, but '
             f'`train_dataloader.dataset` has a {dataset["type"]}.'
+        )
+    if loader.get('num_batch_per_epoch') is not None:
+        raise ValueError(
+            'True losses of a part of a dataset are not supported: remove '
+            '`train_dataloader.num_batch_per_epoch`.'
         )
     if not cfg.get('val_dataloader'):
         raise ValueError(
             'The config has no `val_dataloader`, whose pipeline reads the '
             'samples for their true losses.'
         )
-    dataset['pipeline'] = cfg.val_dataloader.dataset.pipeline
+    validation = _unwrapped(cfg.val_dataloader.dataset)
+    if 'pipeline' not in validation:
+        raise ValueError(
+            '`val_dataloader.dataset` should have a `pipeline`, which reads '
+            'the samples for their true losses, but got a '
+            f'{validation["type"]} without one.'
+        )
+    dataset['pipeline'] = validation['pipeline']
+    return dataset
+
+
+def _unwrapped(dataset: Dict[str, Any]) -> Dict[str, Any]:
+    while 'dataset' in dataset:  # RepeatDataset and its kin
+        dataset = dataset['dataset']
     return dataset
 
 
@@ -121,6 +138,24 @@ def build_true_loss_dataset(cfg: Config) -> Any:
         make_true_loss_dataset(cfg),
         default_args=dict(_scope_=cfg.get('default_scope')),
     )
+
+
+def check_true_loss_dataset(dataset: Any, count: int) -> None:
+    """Refuse a dataset of other samples than those that have scores.
+
+    Args:
+        dataset (Dataset): From :func:`build_true_loss_dataset`.
+        count (int): Number of samples that the run scores.
+
+    Raises:
+        ValueError: If it has another number of them.
+    """
+    if len(dataset) != count:
+        raise ValueError(
+            'True losses of a part of a dataset are not supported: '
+            f'`train_dataloader` scores {count} samples, but its dataset '
+            f'without wrappers has {len(dataset)}.'
+        )
 
 
 @torch.no_grad()
@@ -239,7 +274,8 @@ def rate_scores(scores: np.ndarray, truth: np.ndarray) -> Dict[str, float]:
     from scipy.stats import spearmanr
 
     order, hardest = np.argsort(-scores), np.argsort(-truth)
-    tenth, third = len(scores) // 10, 3 * len(scores) // 10
+    tenth = max(1, len(scores) // 10)  # also of fewer than ten
+    third = max(1, 3 * len(scores) // 10)
     found = np.intersect1d(order[:tenth], hardest[:tenth])
     return dict(
         spearman=float(spearmanr(scores, truth).statistic),

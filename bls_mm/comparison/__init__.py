@@ -5,7 +5,7 @@
 ``pool`` puts those of several studies together.
 """
 
-from .pool import PooledRow, make_pool_table, pool, write_runs
+from .pool import PooledRow, make_pool_table, pool, read_metric, write_runs
 from .progress import make_console
 from .study import Comparison, compare
 
@@ -16,5 +16,6 @@ __all__ = [
     'make_console',
     'make_pool_table',
     'pool',
+    'read_metric',
     'write_runs',
 ]

@@ -13,16 +13,17 @@ from rich.table import Table
 from bls_mm.runner.results import RESULT
 
 from .summary import (
+    METRIC,
     Result,
     Spread,
-    compute_gain,
+    compute_difference,
     compute_saving,
     find_metric,
     format_spread,
     pair_runs,
     spread,
 )
-from .variants import FULL
+from .variants import FEWER, FULL, RANDOM
 
 # For each variant its runs, each with numbers in per cent.
 Group = Dict[str, List[Dict[str, float]]]
@@ -35,10 +36,10 @@ class PooledRow:
     Attributes:
         variant (str): Name of the variant.
         groups (list[dict or None]): For each work dir the spread of the
-            gains, for the variant that is compared to of the metric itself;
-            None where the variant was not run.
-        all (dict or None): Spread of the gains in all work dirs together;
-            None for the variant that is compared to.
+            differences, for the variant that is compared to of the metric
+            itself; None where the variant was not run.
+        all (dict or None): Spread of the differences in all work dirs
+            together; None for the variant that is compared to.
         error (float or None): Standard error of that mean; None for one run.
         runs (int): Number of runs.
         visits_saved (dict): Spread of the visits saved of the full run.
@@ -60,7 +61,9 @@ def pool(
     to: str = FULL,
     seeds: Optional[Sequence[int]] = None,
 ) -> List[PooledRow]:
-    """Pool comparisons: by how much each variant is better than one of them.
+    """Pool comparisons: how far the variants are above one of them.
+
+    Above is worse where the metric is an error.
 
     Runs are paired by work dir and seed. Numbers are in per cent: metrics up
     to 1, such as an mAP, are multiplied by 100. A comparison that has not
@@ -76,7 +79,8 @@ def pool(
 
     Raises:
         FileNotFoundError: If no run ended in one of the folders.
-        ValueError: If one did not run ``to``, or none of the seeds.
+        ValueError: If one did not run ``to``, or none of the seeds, or has
+            runs that were not made alike.
     """
     groups = [_read_group(Path(folder), to, seeds) for folder in work_dirs]
     names = dict.fromkeys(name for group in groups for name in group)
@@ -110,7 +114,7 @@ def _read_group(
         name: [
             dict(
                 metric=unit * find_metric(pair[0], metric)[1],
-                gain=unit * compute_gain(pair, metric),
+                difference=unit * compute_difference(pair, metric),
                 visits=compute_saving(with_full, 'visited'),
                 cpu=compute_saving(with_full, 'cpu_seconds'),
             )
@@ -139,10 +143,41 @@ def _read_runs(folder: Path) -> Tuple[Optional[str], List[Result]]:
                 f'{folder} has runs with another `{key}` than the others, '
                 'from before `--no-resume`. Remove those.'
             )
+    _check_variants(folder, settings)
     metric = None
-    if (folder / 'compare.json').exists():
-        metric = json.loads((folder / 'compare.json').read_text())['metric']
+    for name in ('compare.json', METRIC):  # old: the first
+        if (folder / name).exists():
+            metric = json.loads((folder / name).read_text())['metric']
     return metric, runs
+
+
+def _check_variants(folder: Path, settings: List[Dict[str, Any]]) -> None:
+    """Refuse seeds of a variant that were not pruned alike."""
+    pruned = {s['variant'] for s in settings} - {FULL, FEWER}
+    for variant in sorted(pruned):
+        for key in ('target_saving', 'prune_ratio'):
+            if key == 'prune_ratio' and variant == RANDOM and len(pruned) > 1:
+                continue  # may be matched to another variant, seed by seed
+            values = [s.get(key) for s in settings if s['variant'] == variant]
+            if any(value != values[0] for value in values):
+                raise ValueError(
+                    f'{folder} has runs of `{variant}` with `{key}` '
+                    f'{" and ".join(map(str, dict.fromkeys(values)))}. '
+                    'Remove those that are not meant.'
+                )
+
+
+def read_metric(work_dir: Union[str, Path]) -> str:
+    """The name of the metric that a comparison is pooled by.
+
+    Args:
+        work_dir (str or Path): That of :func:`compare`, ended or not.
+
+    Raises:
+        FileNotFoundError: If no run ended there.
+    """
+    metric, runs = _read_runs(Path(work_dir))
+    return find_metric(runs[0], metric)[0]
 
 
 def _list_variants(runs: Sequence[Result], seed: int) -> Set[str]:
@@ -194,14 +229,14 @@ def _pool_row(
     name: str, groups: List[List[Dict[str, float]]], is_compared_to: bool
 ) -> PooledRow:
     runs = [run for group in groups for run in group]
-    key = 'metric' if is_compared_to else 'gain'
+    key = 'metric' if is_compared_to else 'difference'
     spreads = [
         spread([run[key] for run in group]) if group else None
         for group in groups
     ]
     together, error = None, None
     if not is_compared_to:
-        together = spread([run['gain'] for run in runs])
+        together = spread([run['difference'] for run in runs])
         if together['std'] is not None:
             error = together['std'] / math.sqrt(len(runs))
     return PooledRow(

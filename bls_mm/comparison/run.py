@@ -13,7 +13,7 @@ import sys
 import threading
 from numbers import Real
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 from mmengine.config import Config
 from torch.utils.data import BatchSampler
@@ -123,20 +123,26 @@ def make_result(
         report = _report_pruned(runner)
     else:
         report = _report_unpruned(loop)
+    numbers = {k: _read_number(v) for k, v in clock.metrics.items()}
     return dict(
         settings=settings,
-        metrics={
-            name: float(value)
-            for name, value in clock.metrics.items()
-            if isinstance(value, Real)
-        },
+        metrics={k: v for k, v in numbers.items() if v is not None},
         saved=1 - report['visited'] / report['visited_unpruned'],
         train_seconds=clock.seconds,
         cpu_seconds=clock.cpu_seconds,
-        epochs=loop.max_epochs if is_epoch_based(loop) else None,
+        epochs=loop.epoch if is_epoch_based(loop) else None,
         iterations=runner.iter,
         **report,
     )
+
+
+def _read_number(metric: Any) -> Optional[float]:
+    """A metric, also one in a tensor or an array; None if it is no number."""
+    try:
+        value = metric.item() if hasattr(metric, 'item') else metric
+    except (RuntimeError, ValueError):  # of several elements
+        return None
+    return float(value) if isinstance(value, Real) else None
 
 
 def _report_pruned(runner: Any) -> Dict[str, Any]:
@@ -144,9 +150,14 @@ def _report_pruned(runner: Any) -> Dict[str, Any]:
     hook = next(hook for hook in runner.hooks if isinstance(hook, BLSHook))
     history, _ = runner.message_hub.get_scalar('train/bls_kept').data
     pruner = runner.train_dataloader.batch_sampler.sampler.pruner
+    # The hook counts whole passes. A loop of iterations may stop early in one.
+    current = hook.planner.current
+    batch = hook.visited_unpruned / current.last_step
+    left = current.length - current.done
+    left_unpruned = current.last_step - current.step
     return dict(
-        visited=hook.visited,
-        visited_unpruned=hook.visited_unpruned,
+        visited=hook.visited - round(left * batch),
+        visited_unpruned=hook.visited_unpruned - round(left_unpruned * batch),
         kept=[float(share) for share in history],
         prune_ratio=getattr(pruner, 'prune_ratio', None),
         target_saving=getattr(pruner, 'target_saving', None),
@@ -158,18 +169,28 @@ def _report_unpruned(loop: Any) -> Dict[str, Any]:
     loader = loop.dataloader
     size = len(loader.dataset)
     if is_epoch_based(loop):
-        visited = loop.max_epochs * size
+        visited = loop.epoch * _count_samples(loader)
     elif type(loader.batch_sampler) is BatchSampler:
-        visited = loop.max_iters * loader.batch_size
+        visited = loop.iter * loader.batch_size
     else:  # its batches are not all full
-        visited = round(loop.max_iters * size / len(loader))
+        visited = round(loop.iter * size / len(loader))
+    passes = loop.epoch or math.ceil(visited / size)
     return dict(
         visited=visited,
         visited_unpruned=visited,
-        kept=[1.0] * math.ceil(visited / size),
+        kept=[1.0] * passes,
         prune_ratio=None,
         target_saving=None,
     )
+
+
+def _count_samples(loader: Any) -> int:
+    """Samples in the batches of an epoch, as BLSHook counts them."""
+    batches = loader.batch_sampler
+    size = len(getattr(batches, 'sampler', loader.sampler))
+    most = getattr(batches, 'batch_size', None)
+    # Fewer with `drop_last`.
+    return min(size, len(loader) * most) if type(most) is int else size
 
 
 if __name__ == '__main__':

@@ -33,10 +33,26 @@ def compress_schedule(cfg: Config, share: float) -> Config:
     length = cfg.train_cfg[unit]
     cfg.train_cfg[unit] = max(1, round(length * share))
     factor = cfg.train_cfg[unit] / length
+    cfg.train_cfg.update(_compress_validation(cfg.train_cfg, factor))
     for part, fields in SCHEDULE_FIELDS.items():
         if cfg.get(part):
             cfg[part] = _compress_fields(cfg[part], fields, factor)
     return cfg
+
+
+def _compress_validation(
+    train_cfg: Dict[str, Any], factor: float
+) -> Dict[str, Any]:
+    """Settings without which a shorter run might never be validated."""
+    scaled: Dict[str, Any] = {}
+    if train_cfg.get('val_begin'):
+        scaled['val_begin'] = _scale(train_cfg['val_begin'], factor)
+    if train_cfg.get('dynamic_intervals'):  # MMEngine wants tuples
+        scaled['dynamic_intervals'] = [
+            (_scale(begin, factor), interval)
+            for begin, interval in train_cfg['dynamic_intervals']
+        ]
+    return scaled
 
 
 def _compress_fields(node: Any, fields: Sequence[str], factor: float) -> Any:

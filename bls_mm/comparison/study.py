@@ -24,7 +24,7 @@ from bls_mm.zoo import load_config
 from . import process
 from .progress import StudyProgress
 from .report import make_table, save_plot
-from .summary import Result, find_metric, summarise_runs
+from .summary import METRIC, Result, find_metric, summarise_runs
 from .variants import TRUE, Study, order_variants, split_variant
 
 
@@ -174,6 +174,15 @@ def _check_runs(
             'The config has no `val_dataloader`, so there is no metric to '
             'compare.'
         )
+    train_cfg = cfg.get('train_cfg') or {}
+    length = train_cfg.get('max_epochs') or train_cfg.get('max_iters', 0)
+    begin = train_cfg.get('val_begin') or 0
+    if begin > length:
+        raise ValueError(
+            f'`train_cfg.val_begin` should be at most {length}, the length '
+            f'of the run, but got {begin}: there would be no metric to '
+            'compare.'
+        )
     if any(split_variant(name)[1] == TRUE for name in prune):
         make_true_loss_dataset(cfg)
 
@@ -210,7 +219,7 @@ def _make_runs(
     """
     kept = _count_kept(study) if resume else 0
     total = len(study.variants) * len(study.seeds)
-    runs = []
+    runs: List[Result] = []
     with StudyProgress(kept, total, console) as progress:
         for seed in study.seeds:
             reference = None
@@ -223,6 +232,9 @@ def _make_runs(
                 if result is None:
                     result = _make_run(folder, settings, progress)
                 progress.end(_describe_run(result, metric), is_kept)
+                if not runs:  # whoever pools may not wait for the last
+                    known = dict(metric=find_metric(result, metric)[0])
+                    write_json(study.folder / METRIC, known)
                 runs.append(result)
                 if name == study.reference:
                     reference = result

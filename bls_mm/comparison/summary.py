@@ -1,5 +1,6 @@
 """The numbers of a comparison: runs paired by seed, means and deviations."""
 
+import math
 import statistics
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -11,6 +12,8 @@ Pair = Tuple[Result, Result]
 # What packages rate a model by, though they report pixel accuracy (mmseg) or
 # precision (mmocr) before it.
 HEADLINES = ('mIoU', 'hmean')
+# The file beside the runs with the name of the metric that was asked for last.
+METRIC = 'metric.json'
 # A mean and a sample standard deviation, None for one value.
 Spread = Dict[str, Any]
 
@@ -40,7 +43,8 @@ def find_metric(
         raise ValueError(
             f'There is no metric `{metric}`. Known: {", ".join(metrics)}.'
             if metrics
-            else 'The config has no validation, so nothing to compare.'
+            else 'The last validation gave no number (`val_evaluator`), so '
+            'there is nothing to compare.'
         )
     return name, metrics[name]
 
@@ -68,7 +72,9 @@ def summarise_runs(
                 setting=describe_setting(runs),
                 seeds=len(runs),
                 metric=spread([find_metric(r, metric)[1] for r in runs]),
-                to_full=spread([compute_gain(pair, metric) for pair in pairs]),
+                to_full=spread(
+                    [compute_difference(pair, metric) for pair in pairs]
+                ),
                 visited=spread([r['visited'] for r in runs]),
                 saved=_spread_saving(pairs, 'visited'),
                 train_seconds=spread([r['train_seconds'] for r in runs]),
@@ -103,8 +109,8 @@ def pair_runs(
     return pairs
 
 
-def compute_gain(pair: Pair, metric: Optional[str]) -> float:
-    """By how much a run is better than the one that it is paired with."""
+def compute_difference(pair: Pair, metric: Optional[str]) -> float:
+    """How far the metric of a run is above that of the other."""
     result, other = (find_metric(run, metric)[1] for run in pair)
     return result - other
 
@@ -133,7 +139,10 @@ def describe_setting(runs: Sequence[Result]) -> str:
 
 def spread(values: Sequence[float]) -> Spread:
     """Mean and sample standard deviation (None for one value)."""
-    std = statistics.stdev(values) if len(values) > 1 else None
+    std = None
+    if len(values) > 1:  # `stdev` fails if a run has diverged
+        finite = all(map(math.isfinite, values))
+        std = statistics.stdev(values) if finite else math.nan
     return dict(mean=statistics.mean(values), std=std)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from bls_mm.analysis.true_losses import (
     build_true_loss_dataset,
+    check_true_loss_dataset,
     measure_true_losses,
 )
 from bls_mm.hooks.bls_hook import BLSHook
@@ -20,7 +21,8 @@ class TrueScores(Hook):
     Takes a forward pass over the data whenever the pruner selects.
 
     Raises:
-        ValueError: If the dataset is put together from several.
+        ValueError: If the dataset is put together from several, or trained
+            on in part.
     """
 
     priority = 'VERY_LOW'  # BLSHook has planned the run
@@ -28,6 +30,7 @@ class TrueScores(Hook):
     def before_train(self, runner: Any) -> None:
         hook = next(h for h in runner.hooks if isinstance(h, BLSHook))
         dataset = build_true_loss_dataset(runner.cfg)
+        check_true_loss_dataset(dataset, len(hook.scores))
         pruner: Any = hook.planner.sampler.pruner
         select = pruner.select
 

@@ -81,6 +81,14 @@ def test_interrupted_measurement_goes_on(trained, tmp_path):
     assert list(table.columns[3].cells) == ['0.55 ± 0.07'] * 2
 
 
+def test_what_is_named_twice_is_trained_once(trained, tmp_path):
+    rows = measure_fidelity(
+        CONFIG, batch_sizes=[4, 4], seeds=[0, 1, 0], work_dir=tmp_path
+    )
+    assert trained == [(4, 0), (4, 1)]
+    assert len(rows) == 2
+
+
 def test_batch_size_of_the_options_is_the_default(trained, tmp_path):
     options = {'train_dataloader.batch_size': 4}
     measure_fidelity(CONFIG, work_dir=tmp_path, cfg_options=options)

@@ -6,20 +6,23 @@ import numpy as np
 import pytest
 import torch
 from blobs import CONFIG, SIZE
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from torch import nn
 from torch.nn.functional import cross_entropy
-from toy import hook_of
+from toy import hook_of, make_runner
 
 from bls_mm.analysis.true_losses import (
     build_true_loss_dataset,
     check_scipy,
+    make_true_loss_dataset,
     measure_true_losses,
     rate_scores,
     solve_losses,
 )
 from bls_mm.comparison.run import make_run_config
+from bls_mm.comparison.true_scores import TrueScores
 from bls_mm.runner.build import build_runner
 
 # Measures
@@ -35,6 +38,12 @@ def test_rating_of_the_truth_and_of_its_opposite():
     assert worst['mass30'] == pytest.approx(truth[:30].sum() / truth.sum())
 
 
+def test_rating_of_a_few_samples():
+    rating = rate_scores(np.arange(3.0), np.arange(3.0))
+    assert rating['recall10'] == 1
+    assert rating['mass10'] == rating['mass30'] == pytest.approx(2 / 3)
+
+
 def test_solve_finds_losses_that_do_not_change():
     generator = np.random.default_rng(0)
     losses = generator.lognormal(size=60)
@@ -44,6 +53,62 @@ def test_solve_finds_losses_that_do_not_change():
         batches += [(ids.tolist(), losses[ids].mean()) for ids in order]
     found = solve_losses(batches, 60)
     assert np.corrcoef(found, losses)[0, 1] > 0.95
+
+
+VALIDATION = 'val_dataloader.dataset'
+BARE = dict(_delete_=True, type='ToyDataset')
+
+
+@pytest.mark.parametrize(
+    'wrapper', [dict(type='RepeatDataset', times=2), None]
+)
+def test_pipeline_is_that_of_the_validation_data(wrapper):
+    cfg = Config.fromfile(CONFIG)
+    inner = cfg.val_dataloader.dataset
+    if wrapper:
+        cfg.val_dataloader.dataset = dict(wrapper, dataset=inner)
+        cfg.train_dataloader.dataset = dict(
+            wrapper, dataset=cfg.train_dataloader.dataset
+        )
+    dataset = make_true_loss_dataset(cfg)
+    assert dataset['pipeline'] == inner.pipeline
+    assert dataset['type'] != 'RepeatDataset'
+
+
+@pytest.mark.parametrize(
+    'changes, told',
+    [
+        ({VALIDATION: BARE}, 'should have a `pipeline`, .* a ToyDataset'),
+        (
+            {
+                VALIDATION: dict(
+                    _delete_=True, type='ConcatDataset', datasets=[BARE]
+                )
+            },
+            'should have a `pipeline`, .* a ConcatDataset',
+        ),
+        (
+            {'train_dataloader.num_batch_per_epoch': 5},
+            'remove `train_dataloader.num_batch_per_epoch`',
+        ),
+        (dict(val_dataloader=None), 'has no `val_dataloader`'),
+    ],
+)
+def test_true_losses_that_cannot_be_measured_are_refused(changes, told):
+    cfg = Config.fromfile(CONFIG)
+    cfg.merge_from_dict(changes)
+    with pytest.raises(ValueError, match=told):
+        make_true_loss_dataset(cfg)
+
+
+def test_score_true_of_a_part_of_a_dataset_is_refused(tmp_path, monkeypatch):
+    build_part = 'bls_mm.comparison.true_scores.build_true_loss_dataset'
+    monkeypatch.setattr(build_part, lambda cfg: range(50))
+    runner = make_runner(tmp_path)
+    runner.register_hook(TrueScores())
+    with pytest.raises(ValueError, match='scores 40 samples, .* has 50'):
+        runner.train()
+    assert runner.iter == 0
 
 
 def test_missing_scipy_is_named_with_what_installs_it(monkeypatch):

@@ -24,6 +24,13 @@ def find_row(rows, variant):
     return next(row for row in rows if row.variant == variant)
 
 
+def change_run(folder, seed, variant, **settings):
+    file = folder / f'seed{seed}' / variant / 'result.json'
+    run = json.loads(file.read_text())
+    run['settings'].update(settings)
+    write_json(file, run)
+
+
 def means(row):
     return [value['mean'] for value in (*row.groups, row.all)]
 
@@ -51,6 +58,13 @@ def test_pool_pairs_any_two_variants_by_seed(work_dirs):
     assert row.error == pytest.approx(2.75)
 
 
+def test_pool_takes_a_run_that_has_diverged(work_dirs):
+    write_comparison(work_dirs[0], (98, 97, 96), (98, math.nan, 96))
+    row = find_row(pool(work_dirs), 'infobatch')
+    assert math.isnan(row.all['std']) and math.isnan(row.error)
+    assert row.groups[1]['mean'] == pytest.approx(-2)
+
+
 def test_pool_leaves_a_gap_where_a_variant_was_not_run(work_dirs, tmp_path):
     write_comparison(tmp_path / 'c', (98.0,))
     row = find_row(pool([*work_dirs, tmp_path / 'c']), 'random')
@@ -75,11 +89,43 @@ def test_pool_takes_all_runs_and_not_only_those_asked_for_last(work_dirs):
     write_json(work_dirs[0] / 'compare.json', content)
     row = find_row(pool(work_dirs[:1]), 'infobatch')
     assert (row.runs, row.all['mean']) == (2, 0)  # by the metric of that one
-    file = work_dirs[0] / 'seed1' / 'random' / 'result.json'
-    run = json.loads(file.read_text())
-    run['settings']['config_hash'] = 'another'
-    write_json(file, run)
+    change_run(work_dirs[0], 1, 'random', config_hash='another')
     with pytest.raises(ValueError, match='a has runs with another `config_h'):
+        pool(work_dirs)
+
+
+@pytest.mark.parametrize(
+    'variant, changes, told',
+    [
+        ('infobatch', dict(prune_ratio=0.3), '`prune_ratio` 0.5 and 0.3'),
+        ('infobatch', dict(prune_ratio=None), '`prune_ratio` 0.5 and None'),
+        ('infobatch', dict(target_saving=0.3), '`target_saving` None and 0.3'),
+        ('random', dict(target_saving=0.3), '`target_saving` None and 0.3'),
+        ('random', dict(prune_ratio=0.3), None),  # matched to infobatch
+        ('full', dict(schedule_share=0.3), None),
+    ],
+)
+def test_pool_refuses_a_variant_whose_seeds_were_not_pruned_alike(
+    work_dirs, variant, changes, told
+):
+    for run in ('infobatch', 'random'):
+        for seed in (0, 1):
+            change_run(work_dirs[0], seed, run, prune_ratio=0.5)
+    change_run(work_dirs[0], 1, variant, **changes)
+    if told is None:
+        assert len(pool(work_dirs)) == 3
+        return
+    with pytest.raises(
+        ValueError, match=f'a has runs of `{variant}` .*{told}'
+    ):
+        pool(work_dirs)
+
+
+def test_pool_refuses_other_ratios_of_random_pruning_alone(work_dirs):
+    for seed, ratio in enumerate((0.5, 0.3)):
+        shutil.rmtree(work_dirs[0] / f'seed{seed}' / 'infobatch')
+        change_run(work_dirs[0], seed, 'random', prune_ratio=ratio)
+    with pytest.raises(ValueError, match='`random` with `prune_ratio`'):
         pool(work_dirs)
 
 

@@ -68,3 +68,21 @@ def test_compress_schedule_moves_the_switches_of_hooks():
     assert short.param_scheduler.generator[0].milestones == [50, 100]
     assert short.custom_hooks[0] == dict(type='EMAHook', momentum=0.1)
     assert short.custom_hooks[1].switch_epoch == 140
+
+
+@pytest.mark.parametrize(
+    'before, after',
+    [
+        (dict(val_begin=8), dict(val_begin=5)),
+        (dict(val_begin=10), dict(val_begin=6)),
+        (
+            dict(dynamic_intervals=[(1, 5), (8, 1)]),
+            dict(dynamic_intervals=[(1, 5), (5, 1)]),
+        ),
+        (dict(val_interval=4), dict(val_interval=4)),
+    ],
+)
+def test_compress_schedule_moves_what_validation_begins_with(before, after):
+    cfg = Config(dict(train_cfg=dict(max_epochs=10, **before)))
+    short = compress_schedule(cfg, 0.6)
+    assert short.train_cfg == dict(max_epochs=6, **after)

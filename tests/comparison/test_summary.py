@@ -1,6 +1,8 @@
 """The numbers of a comparison, its table and its plot."""
 
+import copy
 import io
+import math
 
 import pytest
 from rich.console import Console
@@ -64,9 +66,22 @@ def test_table_of_one_seed_has_no_spread():
     assert '97.00' in text and '±' not in text
 
 
-def test_plot_is_written(tmp_path):
-    rows = summarise_runs(RESULTS)
-    save_plot(RESULTS, rows, 'acc', tmp_path / 'plot.png')
+@pytest.mark.parametrize('acc', [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize('row', [0, 3])
+def test_run_that_has_diverged_is_shown(acc, row):
+    results = copy.deepcopy(RESULTS)
+    results[row]['metrics']['acc'] = acc
+    text = render(results)
+    assert f'{acc:.4f} ± nan' in text
+    assert '750 ± 71' in text
+
+
+@pytest.mark.parametrize('acc', [98.0, math.nan, math.inf])
+def test_plot_is_written(tmp_path, acc):
+    results = copy.deepcopy(RESULTS)
+    results[0]['metrics']['acc'] = acc
+    rows = summarise_runs(results)
+    save_plot(results, rows, 'acc', tmp_path / 'plot.png')
     assert (tmp_path / 'plot.png').stat().st_size > 10_000
 
 
@@ -89,5 +104,5 @@ def test_metric_is_the_first_unless_named():
     assert find_metric(result, 'top5') == ('top5', 99.0)
     with pytest.raises(ValueError, match=r'`mIoU`. Known: acc, top5'):
         find_metric(result, 'mIoU')
-    with pytest.raises(ValueError, match='has no validation'):
+    with pytest.raises(ValueError, match='last validation gave no number'):
         find_metric(dict(metrics={}))

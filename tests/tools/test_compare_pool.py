@@ -20,6 +20,7 @@ def test_pool_prints_a_markdown_table(tmp_path, monkeypatch, capsys):
     write_comparison(b, (0.5, 0.49, 0.48), (0.6, 0.57, 0.61))
     run(monkeypatch, a, b, '--csv', tmp_path / 'runs.csv')
     lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == 'Metrics: a acc, b acc'
     cells = [[c.strip() for c in line.split('|')[1:-1]] for line in lines]
     rows = {row[0]: row[1:] for row in cells if row}
     assert rows['to full'][:3] == ['a', 'b', 'all']

@@ -4,13 +4,14 @@ r"""Pool the runs of several comparisons, against any of their variants.
         --to random
 
 Shows how far the metric of each variant is above that of `--to` with the same
-seed, for each work dir: the mean ± sample standard deviation over the seeds.
-The last columns are for all work dirs together: the mean, its standard error,
-and the shares of visits and of the processor time of training that the variant
-saved, compared to the full run. Metrics up to 1, such as an mAP, are shown in
-per cent, as accuracies are. The table is Markdown. A comparison that has not
-ended counts with the runs that have. `--csv` also writes a line for each run.
-In Python, this is `bls_mm.comparison.pool` and `write_runs`.
+seed (for an error, above is worse), for each work dir: the mean ± sample
+standard deviation over the seeds. The last columns are for all work dirs
+together: the mean, its standard error, and the shares of visits and of the
+processor time of training that the variant saved, compared to the full run.
+Metrics up to 1, such as an mAP, are shown in per cent, as accuracies are. The
+table is Markdown. A comparison that has not ended counts with the runs that
+have. `--csv` also writes a line for each run. In Python, this is
+`bls_mm.comparison.pool`, `make_pool_table` and `write_runs`.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from bls_mm.comparison import (
     make_console,
     make_pool_table,
     pool,
+    read_metric,
     write_runs,
 )
 
@@ -48,10 +50,18 @@ def main():
         rows = pool(args.work_dirs, to=args.to, seeds=args.seeds)
         if args.csv:
             write_runs(args.csv, args.work_dirs)
+        metrics = [f'{f.name} {read_metric(f)}' for f in args.work_dirs]
     except (OSError, ValueError) as error:
         raise SystemExit(f'{Path(__file__).name}: error: {error}') from None
     headings = [folder.name for folder in args.work_dirs]
-    make_console().print(make_pool_table(rows, headings, args.to))
+    console = make_console()
+    console.print(
+        f'Metrics: {", ".join(metrics)}',
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    console.print(make_pool_table(rows, headings, args.to))
 
 
 if __name__ == '__main__':
