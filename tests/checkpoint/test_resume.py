@@ -260,7 +260,7 @@ def test_resume_by_the_method_of_the_runner_is_as_good(tmp_path):
 
 
 @RULES.register_module(force=True)
-class DropsHalf(Pruner):
+class KeepsHalf(Pruner):
     """Weighs in the type that comes without thinking."""
 
     def select_ratio(self, scores, generator, epoch):
@@ -269,7 +269,7 @@ class DropsHalf(Pruner):
 
 
 @SCORES.register_module(force=True)
-class Counts(Score):
+class RemembersCount(Score):
     """Remembers an integer."""
 
     memory = torch.zeros(1, dtype=torch.int64)
@@ -283,9 +283,9 @@ def test_own_rules_of_other_types_are_resumed(tmp_path):
     changes = dict(
         saving_every(),
         param_scheduler=SCHEDULE,
-        train_dataloader__sampler__pruner=dict(type='DropsHalf'),
+        train_dataloader__sampler__pruner=dict(type='KeepsHalf'),
         custom_hooks=[
-            dict(type='BLSHook', score=dict(type='Counts')),
+            dict(type='BLSHook', score=dict(type='RemembersCount')),
             dict(type='Recorder'),
         ],
     )
@@ -295,9 +295,11 @@ def test_own_rules_of_other_types_are_resumed(tmp_path):
 
 
 def test_memory_of_a_rule_is_checked_before_training(tmp_path, monkeypatch):
-    monkeypatch.setattr(Counts, 'memory', torch.zeros(1, 1))
-    hooks = [dict(type='BLSHook', score=dict(type='Counts'))]
-    with pytest.raises(ValueError, match='Counts.memory` should have one'):
+    monkeypatch.setattr(RemembersCount, 'memory', torch.zeros(1, 1))
+    hooks = [dict(type='BLSHook', score=dict(type='RemembersCount'))]
+    with pytest.raises(
+        ValueError, match='RemembersCount.memory` should have one'
+    ):
         train(tmp_path, custom_hooks=hooks)
 
 
