@@ -28,7 +28,8 @@ from bls_mm.runner.results import (
 from bls_mm.zoo import load_config
 
 from .score_panel import OFFLINE, TruthHook
-from .true_losses import build_true_loss_dataset, check_scipy
+from .true_loss_dataset import build_true_loss_dataset
+from .true_losses import check_scipy
 
 MEASURES = ('spearman', 'recall10', 'mass10', 'mass30')
 PANEL = 'bls_mm.analysis.score_panel.ScorePanel'

@@ -11,12 +11,8 @@ from bls_mm.hooks.bls_hook import BLSHook
 from bls_mm.registry import SCORES
 from bls_mm.scores import Score
 
-from .true_losses import (
-    check_true_loss_dataset,
-    measure_true_losses,
-    rate_scores,
-    solve_losses,
-)
+from .true_loss_dataset import check_true_loss_dataset
+from .true_losses import measure_true_losses, rate_scores, solve_losses
 
 # No scores of samples: an estimate from all batches, and the truth itself.
 OFFLINE, TRUE = 'offline', 'true'

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
-from bls_mm.analysis.true_losses import make_true_loss_dataset
+from bls_mm.analysis.true_loss_dataset import make_true_loss_dataset
 from bls_mm.config.options import check_study_options
 from bls_mm.config.pruning import add_pruning
 from bls_mm.runner.results import (

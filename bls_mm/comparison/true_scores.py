@@ -6,11 +6,11 @@ import torch
 from mmengine.hooks import Hook
 from torch import Tensor
 
-from bls_mm.analysis.true_losses import (
+from bls_mm.analysis.true_loss_dataset import (
     build_true_loss_dataset,
     check_true_loss_dataset,
-    measure_true_losses,
 )
+from bls_mm.analysis.true_losses import measure_true_losses
 from bls_mm.hooks.bls_hook import BLSHook
 from bls_mm.pruners import Selection
 

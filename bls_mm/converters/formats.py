@@ -89,13 +89,15 @@ def _find_folders(source: Source, names: List[str]) -> Dict[str, Split]:
     depths: Dict[int, str] = {}
     for name in names:
         parts = PurePosixPath(name).parts
-        if len(parts) < 3 or not name.lower().endswith(SUFFIXES + NOT_READ):
+        if len(parts) < 3:
             continue
         if name.lower().endswith(NOT_READ):
             raise ValueError(
                 f'`{source.path}` has {name}, a format that `CustomDataset` '
                 'does not read. Convert such images to PNG or JPEG.'
             )
+        if not name.lower().endswith(SUFFIXES):
+            continue
         depths.setdefault(len(parts), name)
         groups.setdefault(parts[-3], []).append(name)
     if len(depths) > 1:

@@ -88,12 +88,12 @@ def _by_stem(source: Source) -> Dict[str, str]:
     for name in source.list_names():
         if not name.lower().endswith((*SUFFIXES, '.tiff', '.webp')):
             continue
-        other = names.setdefault(PurePosixPath(name).stem, name)
+        stem = PurePosixPath(name).stem
+        other = names.setdefault(stem, name)
         if other != name:
             raise ValueError(
                 f'`{source.path}` has {other} and {name}, which would both '
-                f'become {PurePosixPath(name).stem}. Give a folder that has '
-                'such a name once.'
+                f'become {stem}. Give a folder that has such a name once.'
             )
     return names
 

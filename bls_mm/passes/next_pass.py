@@ -124,6 +124,36 @@ def next_pass(
         )
 
 
+def begin_earlier(
+    planned: PlannedPass, steps: int, visited: int, batches: Batches, end: int
+) -> PlannedPass:
+    """Let a pass that has been selected begin earlier.
+
+    Args:
+        planned (PlannedPass): The pass.
+        steps (int): By how many steps of the unpruned run.
+        visited (int): By how many samples more are visited before it.
+        batches (Batches): What passes are made of.
+        end (int): Steps at the end of the run.
+
+    Returns:
+        PlannedPass: The pass. It is longer if the end of the run had cut it.
+    """
+    current = planned.current
+    first, last = current.first_step - steps, current.last_step - steps
+    length = current.length
+    if current.last_step == end:
+        last, width = end, end - first
+        length = -(-length * width // (width - steps))
+    with batches.sampler.during(planned.indices):
+        visited += batches.samples_in(length)
+        visited -= batches.samples_in(current.length)
+    return planned._replace(
+        current=Pass(current.number, first, last, length),
+        visited=planned.visited + visited,
+    )
+
+
 def make_pass(
     number: int,
     first_step: int,

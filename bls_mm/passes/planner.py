@@ -16,6 +16,7 @@ from .next_pass import (
     Beginning,
     PlannedPass,
     batch_weights,
+    begin_earlier,
     make_pass,
     next_pass,
     select_weights,
@@ -338,7 +339,15 @@ class PassPlanner:
         self.current = replace(
             current, last_step=current.step, length=current.done
         )
-        self.ahead.change(partial(self._earlier, missing, visited))
+        self.ahead.change(
+            partial(
+                begin_earlier,
+                steps=missing,
+                visited=visited,
+                batches=self._batches,
+                end=self.budget.steps,
+            )
+        )
         step = self._last.current.last_step
         self.budget = self.budget.changed(
             self.next_number,
@@ -346,24 +355,6 @@ class PassPlanner:
             self._visits(step),
             (self.budget.numerator, self.budget.denominator),
             self.budget.steps,
-        )
-
-    def _earlier(
-        self, steps: int, visited: int, planned: PlannedPass
-    ) -> PlannedPass:
-        """A pass that has been selected and begins earlier by some steps."""
-        current = planned.current
-        first, last = current.first_step - steps, current.last_step - steps
-        length = current.length
-        if current.last_step == self.budget.steps:  # which has cut it
-            last, width = current.last_step, current.last_step - first
-            length = -(-length * width // (width - steps))
-        with self.sampler.during(planned.indices):
-            visited += self._batches.samples_in(length)
-            visited -= self._batches.samples_in(current.length)
-        return planned._replace(
-            current=Pass(current.number, first, last, length),
-            visited=planned.visited + visited,
         )
 
     def state_dict(self, ahead: int = 0) -> Dict[str, Any]:

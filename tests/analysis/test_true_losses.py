@@ -13,10 +13,12 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from toy import hook_of, make_runner
 
-from bls_mm.analysis.true_losses import (
+from bls_mm.analysis.true_loss_dataset import (
     build_true_loss_dataset,
-    check_scipy,
     make_true_loss_dataset,
+)
+from bls_mm.analysis.true_losses import (
+    check_scipy,
     measure_true_losses,
     rate_scores,
     solve_losses,
