@@ -23,6 +23,7 @@ from bls_mm.hooks.bls_hook import BLSHook
 from bls_mm.runner.build import build_runner, make_config
 from bls_mm.runner.loop import is_epoch_based
 from bls_mm.runner.results import RESULT, write_json
+from bls_mm.samplers.batch_lookup import find_batch_size
 from bls_mm.zoo import load_config
 
 from .clock import TrainClock
@@ -188,9 +189,9 @@ def _count_samples(loader: Any) -> int:
     """Samples in the batches of an epoch, as BLSHook counts them."""
     batches = loader.batch_sampler
     size = len(getattr(batches, 'sampler', loader.sampler))
-    most = getattr(batches, 'batch_size', None)
+    most = find_batch_size(batches)
     # Fewer with `drop_last`.
-    return min(size, len(loader) * most) if type(most) is int else size
+    return size if most is None else min(size, len(loader) * most)
 
 
 if __name__ == '__main__':

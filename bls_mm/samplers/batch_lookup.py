@@ -68,8 +68,7 @@ class BatchLookup:
 
     @property
     def batch_size(self) -> Optional[int]:
-        size = getattr(self._batch_sampler, 'batch_size', None)
-        return size if type(size) is int else None
+        return find_batch_size(self._batch_sampler)
 
     def begin_pass(
         self,
@@ -244,3 +243,13 @@ def find_sampler(loader: DataLoader) -> BLSSampler:
             "sampler=dict(type='BLSSampler'))`."
         )
     return sampler
+
+
+def find_batch_size(batch_sampler: Any) -> Optional[int]:
+    """Most samples in a batch; None if that is not one number.
+
+    Args:
+        batch_sampler (Sampler): The batch sampler of a DataLoader.
+    """
+    size = getattr(batch_sampler, 'batch_size', None)
+    return size if type(size) is int else None
